@@ -1,0 +1,194 @@
+//! The layout of every record in the ring and of every cell in shared memory.
+//!
+//! Invariants: `repr(C)`, integers only (any bit pattern is valid), no implicit padding, sizes asserted at compile time,
+//! multiples of eight. A change of layout raises [`VERSION`]. Addresses are 16 bytes with IPv4 mapped into IPv6
+//! (RFC 4291, 2.5.5.2); ports and numbers are in host order.
+
+/// Raised with every change of a layout in this file; two sides that disagree must not share maps.
+pub const VERSION: u32 = 1;
+
+/// Bytes that entered the controller through the socket.
+pub const INGRESS: u8 = 0;
+/// Bytes that left the controller through the socket.
+pub const EGRESS: u8 = 1;
+
+/// A connection exists: accepted, opened by the controller, or first noticed in the middle. An [`Opened`].
+pub const KIND_OPENED: u8 = 1;
+/// A piece of payload, or the end of a direction. A [`Segment`], then the copied bytes.
+pub const KIND_SEGMENT: u8 = 2;
+/// The socket is closed. A [`Closed`].
+pub const KIND_CLOSED: u8 = 3;
+/// Payload that arrived under a *listener's* cookie, before the connection's own socket existed. An [`Early`], then the bytes.
+pub const KIND_EARLY: u8 = 4;
+/// The peer on the wire is not the peer the socket was connected to (a translated Service address). An [`Opened`].
+pub const KIND_TRANSLATED: u8 = 5;
+/// An outgoing connection was never established. An [`Opened`].
+pub const KIND_CONNECT_FAILED: u8 = 6;
+
+/// The segment carries the end of its direction (TCP FIN), after its `len` bytes.
+pub const FLAG_FIN: u16 = 1;
+/// The connection was reset (TCP RST).
+pub const FLAG_RST: u16 = 2;
+
+/// [`Opened::how`]: the controller accepted the connection.
+pub const HOW_PASSIVE: u8 = 1;
+/// [`Opened::how`]: the controller opened the connection.
+pub const HOW_ACTIVE: u8 = 2;
+/// [`Opened::how`]: it was open before the programs were attached, or its first record was lost. Offsets count from the
+/// first byte seen, in each direction.
+pub const HOW_JOINED: u8 = 3;
+
+/// What every record starts with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// One of the `KIND_` constants.
+    pub kind: u8,
+    /// [`INGRESS`] or [`EGRESS`]; 0 where a record has none.
+    pub direction: u8,
+    /// `FLAG_` bits.
+    pub flags: u16,
+    /// Bytes of payload on the wire that this record stands for (0 where it stands for none).
+    pub len: u32,
+    /// The kernel's name of the socket (`bpf_get_socket_cookie`), never used twice in one boot.
+    pub cookie: u64,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+}
+
+/// The addresses of a connection, from the side of the controller.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    /// The controller's address.
+    pub local: [u8; 16],
+    /// The peer's address.
+    pub remote: [u8; 16],
+    /// The controller's port.
+    pub local_port: u16,
+    /// The peer's port.
+    pub remote_port: u16,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+/// [`KIND_OPENED`], [`KIND_TRANSLATED`], [`KIND_CONNECT_FAILED`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The common part.
+    pub header: Header,
+    /// Who talks to whom.
+    pub tuple: Tuple,
+    /// The sequence number of the first byte (offset 0) of each direction, by [`INGRESS`] and [`EGRESS`].
+    pub first: [u32; 2],
+    /// One of the `HOW_` constants.
+    pub how: u8,
+    /// Always zero.
+    pub reserved: [u8; 7],
+}
+
+/// [`KIND_SEGMENT`]; `copied` bytes follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The common part.
+    pub header: Header,
+    /// Place of the first byte in its direction's stream; 0 is the first byte after the handshake. Does not wrap.
+    pub offset: u64,
+    /// TCP sequence number of the first byte.
+    pub sequence: u32,
+    /// How many of the `len` bytes follow: a prefix. The others were seen and not wanted.
+    pub copied: u32,
+}
+
+/// [`KIND_EARLY`]; `copied` bytes follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Early {
+    /// The common part; the cookie is the listener's.
+    pub header: Header,
+    /// Names the connection that will exist if the handshake completes.
+    pub tuple: Tuple,
+    /// TCP sequence number of the first byte.
+    pub sequence: u32,
+    /// How many of the `len` bytes follow: a prefix.
+    pub copied: u32,
+}
+
+/// [`KIND_CLOSED`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The common part.
+    pub header: Header,
+    /// Bytes the peer sent that TCP accepted in order (`tcpi_bytes_received`); 0 for a connection closed by what the wire showed.
+    pub bytes_received: u64,
+    /// Bytes the peer acknowledged (`tcpi_bytes_acked`, RFC 4898 tcpEStatsAppHCThruOctetsAcked).
+    pub bytes_acked: u64,
+    /// Smoothed round trip time, microseconds.
+    pub srtt_us: u32,
+    /// Segments sent again in the connection's life.
+    pub retransmits: u32,
+    /// Segments received.
+    pub segments_in: u32,
+    /// Segments sent.
+    pub segments_out: u32,
+    /// TCP state that it left (`BPF_TCP_*`, include/uapi/linux/bpf.h).
+    pub old_state: u32,
+    /// 1 if no close was reported by the kernel and it was inferred from FIN or RST on the wire.
+    pub from_wire: u32,
+}
+
+/// Why something was counted, in the array of counters: index is `cpu * COUNTERS + reason`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Records written to the ring.
+    Records = 0,
+    /// Records lost: no room in the ring.
+    RingFull = 1,
+    /// Payload bytes those records stood for.
+    RingFullBytes = 2,
+    /// Payload bytes copied.
+    CopiedBytes = 3,
+    /// Payload bytes seen and not copied, because not wanted.
+    UnwantedBytes = 4,
+    /// Packets whose IP or TCP header could not be read, or fragments.
+    Unreadable = 5,
+    /// Packets of a transport other than TCP.
+    NotTcp = 6,
+    /// Sockets for which no state could be kept.
+    NoState = 7,
+    /// Payload that could not be read from the packet.
+    CopyFailed = 8,
+    /// Payload that arrived under a listener's cookie.
+    Early = 9,
+}
+
+/// Cells per CPU in the array of counters.
+pub const COUNTERS: u32 = 16;
+
+/// Names of the counters, by number, for reports.
+pub const COUNTER_NAMES: [&str; 10] = [
+    "records",
+    "ring_full",
+    "ring_full_bytes",
+    "copied_bytes",
+    "unwanted_bytes",
+    "unreadable",
+    "not_tcp",
+    "no_state",
+    "copy_failed",
+    "early",
+];
+
+/// Largest payload of one record; a longer packet is cut into several records.
+pub const MAX_COPY: usize = 4096;
+
+const _: () = assert!(size_of::<Header>() == 24);
+const _: () = assert!(size_of::<Tuple>() == 40);
+const _: () = assert!(size_of::<Opened>() == 80);
+const _: () = assert!(size_of::<Segment>() == 40);
+const _: () = assert!(size_of::<Early>() == 72);
+const _: () = assert!(size_of::<Closed>() == 64);

@@ -1,0 +1,3 @@
+//! Capture: where records come from. The only room that touches the kernel's interfaces and `unsafe`.
+
+pub mod record;

@@ -1,0 +1,6 @@
+//! The auditor, in the order of the data's way: capture, assemble, decode, attribute, emit.
+//!
+//! A stage knows those before it, never those after it. What lies between capture and emit is pure: bytes and time in,
+//! typed values out; no clock, no I/O, no global state.
+
+pub mod capture;

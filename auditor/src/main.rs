@@ -1,0 +1,3 @@
+//! The `auditor` program: parse the arguments, start, report the exit code.
+
+fn main() {}

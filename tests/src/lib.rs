@@ -1,0 +1,1 @@
+//! Harness: cgroups, real servers, clients, and guards that clean up after them.

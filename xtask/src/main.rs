@@ -1,0 +1,3 @@
+//! Tasks of the project, one file per command.
+
+fn main() {}
