@@ -183,8 +183,8 @@ pub const COUNTER_NAMES: [&str; 10] = [
     "early",
 ];
 
-/// Largest payload of one record; a longer packet is cut into several records.
-pub const MAX_COPY: usize = 4096;
+/// Most bytes copied from one packet; also the largest window that can be asked for.
+pub const MAX_COPY: usize = 65_536;
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<Tuple>() == 40);

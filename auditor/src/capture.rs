@@ -1,3 +1,4 @@
 //! Capture: where records come from. The only room that touches the kernel's interfaces and `unsafe`.
 
+pub mod kernel;
 pub mod record;

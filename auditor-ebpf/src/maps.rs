@@ -1,0 +1,128 @@
+//! The maps: the ring, the state of each socket, and two arrays that userspace maps into its memory.
+//!
+//! `WANTS` and `COUNTERS` are memory-mappable, so that the process that decodes needs no `bpf()` call and no right to it.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::mem::MaybeUninit;
+
+use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter};
+use auditor_ebpf::window::{WANT_CELLS, unpack_want, want_cell};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ringbuf_query};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, LruHashMap, RingBuf};
+
+/// What the kernel keeps for a socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct SocketState {
+    /// Sequence number of offset 0, by direction.
+    pub(crate) first: [u32; 2],
+    /// Highest offset seen, by direction.
+    pub(crate) highest: [u64; 2],
+    /// Where the current turn began, by direction.
+    pub(crate) base: [u64; 2],
+    /// The direction that spoke last; [`NOBODY`] before the first byte.
+    pub(crate) last: u8,
+    /// `STATE_` bits.
+    pub(crate) flags: u8,
+    /// Always zero.
+    pub(crate) reserved: [u8; 6],
+}
+
+/// [`SocketState::last`] before any payload.
+pub(crate) const NOBODY: u8 = 0xff;
+/// The `Opened` record has reached the ring.
+pub(crate) const STATE_ANNOUNCED: u8 = 1;
+/// The controller accepted this connection.
+pub(crate) const STATE_PASSIVE: u8 = 2;
+/// No `sock_ops` call will come for this socket: its end must be read from the wire.
+pub(crate) const STATE_JOINED: u8 = 4;
+/// The address on the wire was compared with that of the socket.
+pub(crate) const STATE_COMPARED: u8 = 8;
+/// Ingress FIN seen; shifted by one, egress.
+pub(crate) const STATE_FIN: u8 = 16;
+
+/// Records on their way to userspace. The size is set when loading.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// State by socket cookie. The least recently used goes when it is full; should it speak again it is joined anew, and said so.
+#[map]
+pub(crate) static SOCKETS: LruHashMap<u64, SocketState> = LruHashMap::with_max_entries(65_536, 0);
+
+/// The next offset that userspace needs, by connection and direction.
+#[map]
+static WANTS: Array<u64> = Array::with_max_entries(WANT_CELLS, BPF_F_MMAPABLE);
+
+/// What was counted, by CPU. The size is set when loading, from the number of possible CPUs.
+#[map]
+static COUNTERS: Array<u64> = Array::with_max_entries(16 * CELLS_PER_CPU, BPF_F_MMAPABLE);
+
+/// Bytes of a turn that are copied where requests travel. Set when loading.
+#[unsafe(no_mangle)]
+static REQUEST_WINDOW: u64 = 65_536;
+/// Bytes of a turn that are copied where responses travel. Set when loading.
+#[unsafe(no_mangle)]
+static RESPONSE_WINDOW: u64 = 16_384;
+/// Fill of the ring past which its reader is woken. Set when loading.
+#[unsafe(no_mangle)]
+static WAKE_BYTES: u64 = 1 << 20;
+
+/// How much of a turn is copied.
+#[inline(always)]
+pub(crate) fn limit(requests: bool) -> u64 {
+    let cell = if requests { &raw const REQUEST_WINDOW } else { &raw const RESPONSE_WINDOW };
+    // SAFETY: both are initialised statics; the read is volatile because the loader replaces the value.
+    unsafe { cell.read_volatile() }
+}
+
+/// Counts.
+#[inline(always)]
+pub(crate) fn count(reason: Counter, amount: u64) {
+    // SAFETY: the helper has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(cell) = COUNTERS.get_ptr(cpu * CELLS_PER_CPU + reason as u32) {
+        // SAFETY: a map's cell is valid and aligned for the length of the program. Atomic because a softirq may
+        // interrupt a program on the same CPU between load and store.
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell.cast_mut(), amount) };
+    }
+}
+
+/// The offset that userspace next needs, 0 if it has not said.
+#[inline(always)]
+pub(crate) fn want(cookie: u64, direction: u8) -> u64 {
+    match WANTS.get_ptr(want_cell(cookie, direction)) {
+        // SAFETY: as above; userspace stores whole 64-bit words.
+        Some(cell) => unpack_want(cookie, unsafe { cell.read_volatile() }),
+        None => 0,
+    }
+}
+
+/// Fills a record in place and hands it over, or counts what was lost. `fill` returns false to give the record up.
+#[inline(always)]
+pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<T>) -> bool) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(Counter::RingFull, 1);
+        count(Counter::RingFullBytes, u64::from(payload));
+        return false;
+    };
+    if !fill(&mut entry) {
+        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
+        return false;
+    }
+    entry.submit(wakeup());
+    count(Counter::Records, 1);
+    true
+}
+
+/// A wakeup costs microseconds on the controller's own thread: only when the ring fills up faster than its reader polls.
+#[inline(always)]
+fn wakeup() -> u64 {
+    // SAFETY: the ring is a live map; the helper only reads its positions.
+    let waiting =
+        unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) };
+    // SAFETY: an initialised static that the loader replaces.
+    let threshold = unsafe { (&raw const WAKE_BYTES).read_volatile() };
+    u64::from(if waiting > threshold { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}

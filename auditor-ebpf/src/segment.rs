@@ -1,0 +1,303 @@
+//! A packet of a socket: finds the socket's state, copies what is wanted, advances the state.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_load_bytes};
+
+use auditor_ebpf::abi::{
+    Closed, Counter, EGRESS, Early, FLAG_FIN, FLAG_RST, HOW_ACTIVE, HOW_JOINED, HOW_PASSIVE, Header, INGRESS,
+    KIND_CLOSED, KIND_EARLY, KIND_OPENED, KIND_SEGMENT, KIND_TRANSLATED, MAX_COPY, Opened, Segment, Tuple,
+};
+use auditor_ebpf::window::{offset_of, window};
+
+use crate::maps::{
+    NOBODY, SOCKETS, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState,
+    count, emit, limit, want,
+};
+use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
+
+/// `BPF_TCP_LISTEN` (include/uapi/linux/bpf.h).
+const LISTEN: u32 = 10;
+/// `AF_INET`.
+const INET: u32 = 2;
+/// Bytes into a turn after which userspace may have said what it wants; before, the look-up is saved.
+const WANT_AFTER: u64 = 2048;
+
+/// A record with room for `N` copied bytes. `N` is a power of two, for the verifier's sake.
+#[repr(C)]
+struct With<T, const N: usize> {
+    record: T,
+    bytes: [u8; N],
+}
+
+/// Looks at one packet on its way in or out.
+#[inline(always)]
+pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
+    // SAFETY: the context is valid; the verifier checks that a null socket is never used.
+    let socket = unsafe { (*skb).__bindgen_anon_2.sk };
+    if socket.is_null() {
+        return;
+    }
+    // SAFETY: not null. A request or time-wait socket has no full socket and no payload of its own.
+    let socket = unsafe { bpf_sk_fullsock(socket) };
+    if socket.is_null() {
+        return;
+    }
+    let packet = match parse(skb) {
+        Parsed::Tcp(packet) => packet,
+        Parsed::Other => return count(Counter::NotTcp, 1),
+        Parsed::Unreadable => return count(Counter::Unreadable, 1),
+    };
+    if packet.len == 0 && packet.flags & (FIN | RST) == 0 {
+        return;
+    }
+    // SAFETY: the context is valid.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    // SAFETY: not null, checked above.
+    if unsafe { (*socket).state } == LISTEN {
+        if packet.len != 0 {
+            early(skb, &packet, direction, cookie);
+        }
+        return;
+    }
+    let Some(state) = state_of(cookie, &packet, direction) else { return };
+    // SAFETY: a map's value is valid for the length of the program. Another CPU may run for the same socket: each field
+    // is one store, and the worst outcome is a byte copied twice or a window that starts a little early.
+    let state = unsafe { &mut *state };
+    if state.flags & STATE_ANNOUNCED == 0 {
+        announce(skb, state, &packet, direction, cookie);
+    }
+    if direction == EGRESS && state.flags & STATE_COMPARED == 0 {
+        state.flags |= STATE_COMPARED;
+        compare(skb, socket, &packet, cookie);
+    }
+    segment(skb, &packet, direction, cookie, state);
+    if state.flags & STATE_JOINED != 0 {
+        end_from_wire(&packet, direction, cookie, state);
+    }
+}
+
+/// The state of a socket; made here for one that was open before the programs were attached.
+#[inline(always)]
+fn state_of(cookie: u64, packet: &Packet, direction: u8) -> Option<*mut SocketState> {
+    if let Some(state) = SOCKETS.get_ptr_mut(cookie) {
+        return Some(state);
+    }
+    if packet.len == 0 {
+        return None;
+    }
+    let mut first = [packet.acknowledgement; 2];
+    first[(direction & 1) as usize] = packet.sequence;
+    let state = SocketState {
+        first,
+        highest: [0; 2],
+        base: [0; 2],
+        last: NOBODY,
+        flags: STATE_JOINED,
+        reserved: [0; 6],
+    };
+    if SOCKETS.insert(cookie, state, 0).is_err() {
+        count(Counter::NoState, 1);
+    }
+    SOCKETS.get_ptr_mut(cookie)
+}
+
+/// Tells userspace of a connection whose `Opened` record it does not have.
+#[inline(always)]
+fn announce(skb: *mut __sk_buff, state: &mut SocketState, packet: &Packet, direction: u8, cookie: u64) {
+    let how = if state.flags & STATE_JOINED != 0 {
+        HOW_JOINED
+    } else if state.flags & STATE_PASSIVE != 0 {
+        HOW_PASSIVE
+    } else {
+        HOW_ACTIVE
+    };
+    if opened(KIND_OPENED, cookie, packet.tuple(skb, direction), state.first, how) {
+        state.flags |= STATE_ANNOUNCED;
+    }
+}
+
+/// Writes an [`Opened`].
+#[inline(always)]
+pub(crate) fn opened(kind: u8, cookie: u64, tuple: Tuple, first: [u32; 2], how: u8) -> bool {
+    emit::<Opened>(0, |record| {
+        record.write(Opened { header: header(kind, 0, 0, 0, cookie), tuple, first, how, reserved: [0; 7] });
+        true
+    })
+}
+
+/// Reports the backend's own address where the packet goes elsewhere than the socket was connected to.
+#[inline(always)]
+fn compare(skb: *mut __sk_buff, socket: *mut bpf_sock, packet: &Packet, cookie: u64) {
+    let tuple = packet.tuple(skb, EGRESS);
+    macro_rules! word {
+        ($($field:tt)+) => {
+            // SAFETY: a full socket; volatile so that each access stays at a constant place, for the verifier.
+            unsafe { (&raw const (*socket).$($field)+).read_volatile() }
+        };
+    }
+    let v6 = [word!(dst_ip6[0]), word!(dst_ip6[1]), word!(dst_ip6[2]), word!(dst_ip6[3])];
+    let v4 = word!(dst_ip4);
+    let connected = octets(if word!(family) == INET { mapped(v4) } else { v6 });
+    let port = u16::from_be(word!(dst_port));
+    if connected != tuple.remote || port != tuple.remote_port {
+        opened(KIND_TRANSLATED, cookie, tuple, [0; 2], 0);
+    }
+}
+
+/// Hands on a packet's payload: what lies in the window is copied, the rest is told as seen.
+#[inline(always)]
+fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
+    let side = (direction & 1) as usize;
+    let flags = wire_flags(packet);
+    let offset = offset_of(packet.sequence, state.first[side], state.highest[side]);
+    // Before the first byte: a keep-alive probe (RFC 9293, 3.8.4) or a retransmission older than the capture.
+    let before = if offset < 0 { (-offset) as u64 } else { 0 };
+    if before > u64::from(packet.len) || (before == u64::from(packet.len) && flags == 0) {
+        return;
+    }
+    let start = if offset < 0 { 0 } else { offset as u64 };
+    let end = start + u64::from(packet.len) - before;
+    if state.last != direction && packet.len != 0 && end > state.highest[side] {
+        state.last = direction;
+        state.base[side] = start;
+    }
+    if end > state.highest[side] {
+        state.highest[side] = end;
+    }
+    let wanted = if end - state.base[side].min(end) > WANT_AFTER { want(cookie, direction) } else { 0 };
+    let requests =
+        state.flags & STATE_JOINED != 0 || (state.flags & STATE_PASSIVE != 0) == (direction == INGRESS);
+    let (lower, upper) = window(state.base[side], wanted, limit(requests));
+
+    let tell = |at: u64, stop: u64, copy: u32, flags: u16| {
+        let into = (before + (at - start)) as u32;
+        let record = Segment {
+            header: header(KIND_SEGMENT, direction, flags, (stop - at) as u32, cookie),
+            offset: at,
+            sequence: packet.sequence.wrapping_add(into),
+            copied: copy,
+        };
+        hand_over(skb, packet.payload + into, copy, record, |record, copied| record.copied = copied);
+    };
+    let mut at = start;
+    if at < lower && lower < end {
+        // What precedes the window, told for itself: the copied bytes of a record are a prefix.
+        tell(at, lower, 0, 0);
+        at = lower;
+    }
+    let stop = if upper < end { upper } else { end };
+    let copy = if at >= lower && at < stop { stop - at } else { 0 };
+    let copy = if copy > MAX_COPY as u64 { MAX_COPY as u64 } else { copy };
+    count(Counter::UnwantedBytes, end - start - copy);
+    tell(at, end, copy as u32, flags);
+}
+
+/// Payload for a connection whose socket does not exist yet: the handshake is not complete, or its completion was deferred.
+#[inline(always)]
+fn early(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64) {
+    count(Counter::Early, 1);
+    let copy = if packet.len > MAX_COPY as u32 { MAX_COPY as u32 } else { packet.len };
+    let record = Early {
+        header: header(KIND_EARLY, direction, wire_flags(packet), packet.len, cookie),
+        tuple: packet.tuple(skb, direction),
+        sequence: packet.sequence,
+        copied: copy,
+    };
+    hand_over(skb, packet.payload, copy, record, |record, copied| record.copied = copied);
+}
+
+/// Writes `record` and `copy` bytes of the packet after it, in the smallest of five sizes that holds them.
+#[inline(always)]
+fn hand_over<T: Copy + 'static>(
+    skb: *mut __sk_buff,
+    at: u32,
+    copy: u32,
+    record: T,
+    set_copied: impl Fn(&mut T, u32),
+) {
+    if copy == 0 {
+        emit::<T>(0, |entry| {
+            entry.write(record);
+            true
+        });
+    } else if copy <= 256 {
+        emit::<With<T, 256>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else if copy <= 1024 {
+        emit::<With<T, 1024>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else if copy <= 4096 {
+        emit::<With<T, 4096>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else if copy <= 16_384 {
+        emit::<With<T, 16_384>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else {
+        emit::<With<T, MAX_COPY>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    }
+}
+
+#[inline(always)]
+fn fill<T: Copy + 'static, const N: usize>(
+    skb: *mut __sk_buff,
+    at: u32,
+    copy: u32,
+    mut record: T,
+    entry: &mut MaybeUninit<With<T, N>>,
+    set_copied: impl Fn(&mut T, u32),
+) -> bool {
+    // The verifier wants to see 1..=N: N is a power of two, so masking `copy - 1` changes nothing.
+    let copy = ((copy - 1) & (N as u32 - 1)) + 1;
+    let entry = entry.as_mut_ptr();
+    // SAFETY: the helper writes at most N bytes into the record's own N bytes, or fails.
+    let status = unsafe { bpf_skb_load_bytes(skb.cast(), at, (&raw mut (*entry).bytes).cast(), copy) };
+    if status == 0 {
+        count(Counter::CopiedBytes, u64::from(copy));
+    } else {
+        set_copied(&mut record, 0);
+        count(Counter::CopyFailed, u64::from(copy));
+    }
+    // SAFETY: the record lies within the reserved entry.
+    unsafe { (&raw mut (*entry).record).write(record) };
+    true
+}
+
+/// Ends a socket of which the kernel will not tell the end: by RST, or by FIN both ways.
+#[inline(always)]
+fn end_from_wire(packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
+    if packet.flags & FIN != 0 {
+        state.flags |= STATE_FIN << (direction & 1);
+    }
+    const BOTH: u8 = STATE_FIN | STATE_FIN << 1;
+    if packet.flags & RST == 0 && state.flags & BOTH != BOTH {
+        return;
+    }
+    emit::<Closed>(0, |record| {
+        record.write(Closed {
+            header: header(KIND_CLOSED, 0, 0, 0, cookie),
+            bytes_received: 0,
+            bytes_acked: 0,
+            srtt_us: 0,
+            retransmits: 0,
+            segments_in: 0,
+            segments_out: 0,
+            old_state: 0,
+            from_wire: 1,
+        });
+        true
+    });
+    // A failure means that it is gone already.
+    let _ = SOCKETS.remove(cookie);
+}
+
+#[inline(always)]
+fn wire_flags(packet: &Packet) -> u16 {
+    (if packet.flags & FIN != 0 { FLAG_FIN } else { 0 })
+        | (if packet.flags & RST != 0 { FLAG_RST } else { 0 })
+}
+
+/// The part that all records share, stamped now.
+#[inline(always)]
+pub(crate) fn header(kind: u8, direction: u8, flags: u16, len: u32, cookie: u64) -> Header {
+    // SAFETY: the helper has no preconditions.
+    let time = unsafe { bpf_ktime_get_ns() };
+    Header { kind, direction, flags, len, cookie, time }
+}

@@ -1,0 +1,111 @@
+//! From the bytes of a ring record to a [`Record`].
+//!
+//! The bytes come from our own programs, yet nothing is taken on trust: a record that is too short, or says that more
+//! was copied than there is, is refused and counted by the caller.
+
+use std::mem::offset_of;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use auditor_ebpf::abi::{self, Closed, Early, Header, Opened, Segment as SegmentRecord};
+
+use super::clock::Clock;
+use crate::capture::record::{ConnectionId, Direction, How, Record, Segment, Totals, Tuple};
+
+/// Reads one record; `None` if it is not one that this version knows.
+#[must_use]
+pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
+    let header = Fields(bytes.get(..size_of::<Header>())?);
+    let id = ConnectionId(header.u64(offset_of!(Header, cookie))?);
+    let time = clock.unix(header.u64(offset_of!(Header, time))?);
+    let len = header.u32(offset_of!(Header, len))?;
+    let flags = header.u16(offset_of!(Header, flags))?;
+    let direction = match *bytes.get(offset_of!(Header, direction))? {
+        abi::INGRESS => Direction::Ingress,
+        abi::EGRESS => Direction::Egress,
+        _ => return None,
+    };
+    let fields = Fields(bytes);
+    Some(match *bytes.first()? {
+        abi::KIND_SEGMENT => {
+            let copied = fields.u32(offset_of!(SegmentRecord, copied))? as usize;
+            let bytes = bytes.get(size_of::<SegmentRecord>()..)?.get(..copied)?;
+            let offset = fields.u64(offset_of!(SegmentRecord, offset))?;
+            let (fin, rst) = (flags & abi::FLAG_FIN != 0, flags & abi::FLAG_RST != 0);
+            Record::Segment { id, time, segment: Segment { direction, offset, len, bytes, fin, rst } }
+        }
+        abi::KIND_OPENED => Record::Opened {
+            id,
+            time,
+            tuple: fields.tuple(offset_of!(Opened, tuple))?,
+            how: match *bytes.get(offset_of!(Opened, how))? {
+                abi::HOW_PASSIVE => How::Passive,
+                abi::HOW_ACTIVE => How::Active,
+                abi::HOW_JOINED => How::Joined,
+                _ => return None,
+            },
+            first: [fields.u32(offset_of!(Opened, first))?, fields.u32(offset_of!(Opened, first) + 4)?],
+        },
+        abi::KIND_CLOSED => Record::Closed {
+            id,
+            time,
+            totals: match fields.u32(offset_of!(Closed, from_wire))? {
+                0 => Some(Totals {
+                    bytes_received: fields.u64(offset_of!(Closed, bytes_received))?,
+                    bytes_acked: fields.u64(offset_of!(Closed, bytes_acked))?,
+                    srtt_us: fields.u32(offset_of!(Closed, srtt_us))?,
+                    retransmits: fields.u32(offset_of!(Closed, retransmits))?,
+                }),
+                _ => None,
+            },
+        },
+        abi::KIND_EARLY => {
+            let copied = fields.u32(offset_of!(Early, copied))? as usize;
+            Record::Early {
+                time,
+                tuple: fields.tuple(offset_of!(Early, tuple))?,
+                sequence: fields.u32(offset_of!(Early, sequence))?,
+                len,
+                bytes: bytes.get(size_of::<Early>()..)?.get(..copied)?,
+            }
+        }
+        abi::KIND_TRANSLATED => Record::Translated { id, tuple: fields.tuple(offset_of!(Opened, tuple))? },
+        abi::KIND_CONNECT_FAILED => {
+            Record::ConnectFailed { id, time, tuple: fields.tuple(offset_of!(Opened, tuple))? }
+        }
+        _ => return None,
+    })
+}
+
+/// Numbers at places in a record, in the machine's order.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.0.get(at..)?.first_chunk().copied()
+    }
+
+    fn u16(&self, at: usize) -> Option<u16> {
+        self.array(at).map(u16::from_ne_bytes)
+    }
+
+    fn u32(&self, at: usize) -> Option<u32> {
+        self.array(at).map(u32::from_ne_bytes)
+    }
+
+    fn u64(&self, at: usize) -> Option<u64> {
+        self.array(at).map(u64::from_ne_bytes)
+    }
+
+    fn tuple(&self, at: usize) -> Option<Tuple> {
+        let local = self.address(at + offset_of!(abi::Tuple, local))?;
+        let remote = self.address(at + offset_of!(abi::Tuple, remote))?;
+        Some(Tuple {
+            local: SocketAddr::new(local, self.u16(at + offset_of!(abi::Tuple, local_port))?),
+            remote: SocketAddr::new(remote, self.u16(at + offset_of!(abi::Tuple, remote_port))?),
+        })
+    }
+
+    fn address(&self, at: usize) -> Option<IpAddr> {
+        self.array::<16>(at).map(|octets| Ipv6Addr::from(octets).to_canonical())
+    }
+}
