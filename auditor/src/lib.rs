@@ -4,3 +4,4 @@
 //! typed values out; no clock, no I/O, no global state.
 
 pub mod capture;
+pub mod emit;
