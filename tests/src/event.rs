@@ -1,0 +1,150 @@
+//! The auditor's events, as a reader of its output sees them.
+//!
+//! Consumes lines of the native form, produces the parts that tests compare. Independent of the auditor's own types on
+//! purpose: a field that is renamed there must break a test here.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Any event: its kind and all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// `http.request`, `connection`, `coverage`, ...
+    pub kind: String,
+    /// The whole line.
+    pub value: Value,
+}
+
+impl Event {
+    /// The text at a JSON pointer (RFC 6901), if there is one.
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.value.pointer(pointer)?.as_str()
+    }
+
+    /// What a `coverage` event is about; none for other kinds. The word stands in the event's own part.
+    #[must_use]
+    pub fn coverage(&self) -> Option<&str> {
+        (self.kind == "coverage").then(|| self.text("/coverage/what").or_else(|| self.text("/what")))?
+    }
+}
+
+/// An `http.request` event; also an `http.upstream` event, which lacks some parts.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Request {
+    /// `http.request` or `http.upstream`.
+    pub kind: String,
+    /// The event's id.
+    pub id: String,
+    /// The two messages.
+    pub http: Http,
+    /// Which object should have served it.
+    pub route: Option<Route>,
+    /// Who did.
+    pub backend: Option<Backend>,
+    /// `backend`, `controller`, `nobody`.
+    pub answered_by: Option<String>,
+    /// `completed`, `reset_by_client`, ...
+    pub outcome: Option<String>,
+    /// `yes`, `no`, `unknown`.
+    pub agrees: Option<String>,
+    /// `ingress`, `management`, `internal`.
+    pub role: Option<String>,
+    /// How complete the observation was.
+    pub observation: Observation,
+}
+
+/// `http`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Http {
+    /// The request.
+    pub request: RequestHead,
+    /// The response, if there was one.
+    pub response: Option<ResponseHead>,
+}
+
+/// `http.request`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Option<String>,
+    /// The Host.
+    pub host: Option<String>,
+    /// The path, without the query.
+    pub path: Option<String>,
+    /// X-Request-ID.
+    pub id: Option<String>,
+    /// Bytes of the body.
+    pub body_bytes: Option<u64>,
+}
+
+/// `http.response`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: Option<u16>,
+    /// Bytes of the body.
+    pub body_bytes: Option<u64>,
+}
+
+/// `route`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Route {
+    /// `rule`, `default_backend`, `passthrough`, `none`.
+    pub matched: Option<String>,
+    /// The object's namespace.
+    pub namespace: Option<String>,
+    /// The object's name.
+    pub name: Option<String>,
+    /// The Service.
+    pub service: Option<String>,
+}
+
+/// `backend`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Backend {
+    /// Its address.
+    pub address: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The pod at that address.
+    pub pod: Option<String>,
+    /// The status that it answered.
+    pub status: Option<u16>,
+    /// How sure the join of the two legs is.
+    pub join: Option<String>,
+}
+
+/// `observation`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Observation {
+    /// Whether every byte was seen.
+    pub complete: bool,
+}
+
+impl Request {
+    /// The status of the response, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.http.response.as_ref()?.status
+    }
+
+    /// The bytes of the response's body.
+    #[must_use]
+    pub fn body_bytes(&self) -> Option<u64> {
+        self.http.response.as_ref()?.body_bytes
+    }
+
+    /// The Service that the route names.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.route.as_ref()?.service.as_deref()
+    }
+
+    /// The backend that served it, as address and port.
+    #[must_use]
+    pub fn backend_socket(&self) -> Option<String> {
+        let backend = self.backend.as_ref()?;
+        Some(format!("{}:{}", backend.address.as_deref()?, backend.port?))
+    }
+}

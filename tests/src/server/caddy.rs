@@ -1,0 +1,122 @@
+//! Caddy, with the site blocks of the caller.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::STOP_LIMIT;
+use crate::cgroup::Cgroup;
+use crate::entry::LogEntry;
+use crate::net::wait_listening;
+use crate::process::{Process, command};
+
+/// A running Caddy.
+#[derive(Debug)]
+pub struct Caddy {
+    process: Process,
+    directory: TempDir,
+}
+
+/// A line of Caddy's access log, the parts we want.
+#[derive(Deserialize)]
+struct Line {
+    request: LoggedRequest,
+    status: u16,
+    size: u64,
+    resp_headers: Headers,
+}
+
+#[derive(Deserialize)]
+struct LoggedRequest {
+    method: String,
+    uri: String,
+    headers: Headers,
+}
+
+#[derive(Deserialize)]
+struct Headers {
+    #[serde(rename = "X-Request-Id", default)]
+    request_id: Vec<String>,
+    #[serde(rename = "Content-Length", default)]
+    length: Vec<String>,
+}
+
+impl Caddy {
+    /// Starts Caddy with these directives in a site for each of `listens`, and waits until it listens.
+    ///
+    /// # Errors
+    /// It is not installed, refuses the configuration (the error holds what it said), or does not listen in time.
+    pub fn start(cgroup: &Cgroup, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let log = directory.path().join("access.log");
+        let mut config = String::from("{\n\tadmin off\n\tauto_https off\n\tgrace_period 10s\n}\n");
+        for listen in listens {
+            config += &format!(
+                "http://:{} {{\n\tbind {}\n\tlog {{\n\t\toutput file {}\n\t\tformat json\n\t}}\n{directives}\n}}\n",
+                listen.port(),
+                listen.ip(),
+                log.display()
+            );
+        }
+        let path = directory.path().join("Caddyfile");
+        fs::write(&path, config)?;
+        let output = fs::File::create(directory.path().join("output"))?;
+        let mut caddy = command("caddy", Some(cgroup));
+        caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(&path);
+        for name in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
+            caddy.env(name, directory.path());
+        }
+        let process = Process::spawn("caddy", &mut caddy, &output)?;
+        let mut server = Self { process, directory };
+        for listen in listens {
+            let ready = wait_listening(*listen, || server.process.check_running());
+            ready.with_context(|| format!("caddy said: {}", server.said()))?;
+        }
+        Ok(server)
+    }
+
+    /// What it wrote about itself.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
+    }
+
+    /// Ends it in order and reads its access log.
+    ///
+    /// # Errors
+    /// It does not end in time, or the log cannot be read.
+    pub fn stop(mut self) -> Result<Vec<LogEntry>> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.wait(STOP_LIMIT)?;
+        read(&self.log_path())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("access.log")
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<LogEntry>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    text.lines().map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Result<LogEntry> {
+    let line: Line = serde_json::from_str(line).with_context(|| format!("log line {line}"))?;
+    // `size` is what the handler wrote: for HEAD, or for a client that left, not what went out.
+    let whole = line.resp_headers.length.first().is_none_or(|length| *length == line.size.to_string());
+    let body_bytes = if line.request.method == "HEAD" { Some(0) } else { Some(line.size).filter(|_| whole) };
+    Ok(LogEntry {
+        request_id: line.request.headers.request_id.into_iter().next(),
+        method: Some(line.request.method),
+        uri: line.request.uri,
+        // Caddy logs 0 if no response was begun.
+        status: Some(line.status).filter(|status| *status != 0),
+        body_bytes,
+    })
+}

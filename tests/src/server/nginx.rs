@@ -1,0 +1,115 @@
+//! nginx, with the `server` blocks of the caller.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::STOP_LIMIT;
+use crate::cgroup::Cgroup;
+use crate::entry::{LogEntry, read_lines};
+use crate::net::wait_listening;
+use crate::process::{Process, command};
+
+/// One line for each request, written as soon as it ends (no `buffer=`). Keys as in [`crate::entry`].
+const LOG_FORMAT: &str = r#"log_format audit escape=json
+      '{"method":"$request_method","uri":"$request_uri","status":$status,"body_bytes":"$body_bytes_sent",'
+      '"request_id":"$http_x_request_id","ended":"$request_completion",'
+      '"encoding":"$sent_http_transfer_encoding","host":"$host","upstream":"$upstream_addr",'
+      '"upstream_status":"$upstream_status","time":"$time_iso8601","client":"$remote_addr:$remote_port",'
+      '"user_agent":"$http_user_agent","seconds":"$request_time"}';"#;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Config<'a> {
+    /// The `http` block's own part: `upstream` and `server` blocks.
+    pub http: &'a str,
+    /// Addresses that it must listen at before it is ready.
+    pub listens: &'a [SocketAddr],
+    /// Whether it writes an access log.
+    pub access_log: bool,
+    /// Worker processes.
+    pub workers: u32,
+}
+
+/// A running nginx.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Nginx {
+    /// Starts nginx and waits until it listens.
+    ///
+    /// # Errors
+    /// It is not installed, refuses the configuration (the error holds what it said), or does not listen in time.
+    pub fn start(cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let path = directory.path().join("nginx.conf");
+        fs::write(&path, render(config, directory.path()))?;
+        let output = fs::File::create(directory.path().join("output"))?;
+        let mut nginx = command("nginx", Some(cgroup));
+        nginx.arg("-p").arg(directory.path()).arg("-c").arg(&path).args([
+            "-e",
+            "error.log",
+            "-g",
+            "daemon off;",
+        ]);
+        let process = Process::spawn("nginx", &mut nginx, &output)?;
+        let mut server = Self { process, directory };
+        for listen in config.listens {
+            let ready = wait_listening(*listen, || server.process.check_running());
+            ready.with_context(|| format!("nginx said: {}", server.said()))?;
+        }
+        Ok(server)
+    }
+
+    /// The master's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it wrote about errors.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let read = |name| fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        read("output") + &read("error.log")
+    }
+
+    /// Ends it in order and reads its access log.
+    ///
+    /// # Errors
+    /// It does not end in time, or the log cannot be read.
+    pub fn stop(mut self) -> Result<Vec<LogEntry>> {
+        self.process.signal(Signal::SIGQUIT)?;
+        self.process.wait(STOP_LIMIT)?;
+        read_lines(&self.log_path())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("access.log")
+    }
+}
+
+fn render(config: &Config<'_>, directory: &Path) -> String {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("  {name}_temp_path {name};\n"))
+        .concat();
+    let log = if config.access_log { "access.log audit" } else { "off" };
+    // Paths are relative to the prefix. Workers run as root, since the directory is open to its owner only.
+    format!(
+        "user root;\nworker_processes {workers};\nworker_rlimit_nofile 65536;\npid {directory}/nginx.pid;\n\
+         error_log error.log warn;\nevents {{ worker_connections 32768; }}\nhttp {{\n{temporary}  \
+         {LOG_FORMAT}\n  access_log {log};\n  default_type text/plain;\n  client_max_body_size 0;\n  \
+         server_names_hash_bucket_size 128;\n  proxy_http_version 1.1;\n  proxy_max_temp_file_size 0;\n\
+         {http}\n}}\n",
+        workers = config.workers,
+        directory = directory.display(),
+        http = config.http,
+    )
+}

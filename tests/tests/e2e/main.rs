@@ -1,0 +1,11 @@
+//! End-to-end tests: real servers under real traffic, and the auditor's events against the servers' own logs.
+//!
+//! One file per server, the traffic that all of them must take in [`traffic`]. Root is needed: cgroups are made and
+//! programs attached. `cargo xtask test` runs them with all that they need.
+
+mod bed;
+mod caddy;
+mod haproxy;
+mod nginx;
+mod odd;
+mod traffic;
