@@ -4,5 +4,9 @@
 //! typed values out; no clock, no I/O, no global state.
 
 pub mod capture;
+pub mod check;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod emit;
 pub mod target;

@@ -53,6 +53,12 @@ impl Host {
         confirm(&mount, target, &directory)
     }
 
+    /// The cgroup of this process, as the kernel writes it; none if it is in no cgroup v2.
+    #[must_use]
+    pub fn own_cgroup(&self) -> Option<PathBuf> {
+        parse::cgroup2_path(&read(&self.proc.join("self/cgroup")).ok()?)
+    }
+
     fn cgroup_of(&self, pid: u32) -> Result<PathBuf, TargetError> {
         match read(&self.proc.join(format!("{pid}/cgroup"))) {
             Ok(text) => parse::cgroup2_path(&text).ok_or(TargetError::NotInCgroup2(pid)),

@@ -15,7 +15,8 @@ pub struct CgroupMount {
 
 impl CgroupMount {
     /// Where a cgroup is that the kernel calls `path`; none if it is outside of this mount.
-    pub(super) fn locate(&self, path: &Path) -> Option<PathBuf> {
+    #[must_use]
+    pub fn locate(&self, path: &Path) -> Option<PathBuf> {
         // A process outside of our cgroup namespace is shown as `/../..`.
         let is_outside = path.components().any(|part| part == Component::ParentDir);
         let inside = if is_outside { None } else { path.strip_prefix(&self.root).ok() };

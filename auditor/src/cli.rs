@@ -1,0 +1,204 @@
+//! Raw arguments: what a person may type. Nothing is checked here but the shape; [`crate::config`] makes sense of it.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{LogLevel, Overrides};
+use crate::target::Target;
+
+const EXAMPLES: &str = "\
+Examples:
+  auditor check                                         what works on this machine, and what to do about the rest
+  auditor run --unit nginx.service                      audit nginx; events on standard output, one JSON object a line
+  auditor run --port 80 --manifests ./manifests         audit whatever listens on port 80, and name the Ingress rules
+  auditor run --config /etc/auditor.yaml | jq .http     everything from a file
+  auditor replay traffic.pcapng --listen 80             the same events from a capture file
+
+Exit codes:
+  0  done, or asked to stop
+  1  failed; the reason is on standard error
+  2  wrong arguments or configuration; nothing was attached";
+
+/// Audits every HTTP request that reaches the services behind an ingress controller, from the kernel: who asked, what
+/// was asked, which Ingress rule, Service and backend served it, and how it ended. The controller is not changed.
+#[derive(Debug, Parser)]
+#[command(name = "auditor", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Audit a controller on this machine until stopped, and write events to standard output
+    ///
+    /// Needs Linux 5.10 or newer with BTF and cgroup v2, and root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: ask `auditor check`. Exactly one
+    /// of --cgroup, --unit, --pid and --port says which controller, unless the configuration has `targets`.
+    Run(RunArgs),
+    /// Make the same events from a capture file (pcap or pcapng)
+    ///
+    /// Needs no rights. The same file gives the same events, whenever and wherever.
+    Replay(ReplayArgs),
+    /// Print the JSON Schema (draft 2020-12) of the events
+    Schema,
+    /// Say what of this machine works with the auditor, what does not, and what to do
+    Check(CheckArgs),
+    /// Decode what an attached parent hands over on descriptor 3. Started by `run`, without rights.
+    #[command(hide = true)]
+    Decode,
+}
+
+/// What `run` and `replay` share.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Configuration, YAML; arguments win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Ingress, IngressClass, Service, EndpointSlice and Pod objects as YAML files, to name routes and backends by
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// Name of this node in the events [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Name of the cluster in the events
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// How much to log on standard error [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
+}
+
+/// `auditor run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What it shares with `replay`.
+    #[command(flatten)]
+    pub common: Common,
+    /// The controller.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Which controller: at most one.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct TargetArgs {
+    /// A cgroup v2 directory (not the root)
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    /// A systemd unit: nginx.service
+    #[arg(long, value_name = "NAME")]
+    pub unit: Option<String>,
+    /// The cgroup of this process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// The cgroup of the process that listens on this TCP port
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<NonZeroU16>,
+}
+
+/// `auditor replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What it shares with `run`.
+    #[command(flatten)]
+    pub common: Common,
+    /// A TCP port that the controller listens on; may be given again [default: whoever answers a SYN listens]
+    #[arg(long, value_name = "PORT")]
+    pub listen: Vec<NonZeroU16>,
+}
+
+/// `auditor check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl TargetArgs {
+    /// The one that was given, with its argument's name.
+    fn target(self) -> Option<(Target, &'static str)> {
+        let Self { cgroup, unit, pid, port } = self;
+        cgroup
+            .map(|path| (Target::Cgroup(path), "--cgroup"))
+            .or(unit.map(|name| (Target::Unit(name), "--unit")))
+            .or(pid.map(|pid| (Target::Pid(pid), "--pid")))
+            .or(port.map(|port| (Target::Port(port.get()), "--port")))
+    }
+}
+
+impl Common {
+    /// What these arguments lay over the configuration, with the file's path.
+    #[must_use]
+    pub fn split(self, target: Option<TargetArgs>) -> (Option<PathBuf>, Overrides) {
+        let overrides = Overrides {
+            node: self.node,
+            cluster: self.cluster,
+            target: target.and_then(TargetArgs::target),
+            manifests: self.manifests,
+            log: self.log,
+        };
+        (self.config, overrides)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(arguments: &str, is_right: bool) {
+        let parsed = Cli::try_parse_from(arguments.split(' '));
+        assert_eq!(parsed.is_ok(), is_right, "{parsed:?}");
+    }
+
+    #[test]
+    fn arguments() {
+        Cli::command().debug_assert();
+        check("auditor run --unit nginx.service --node n1 --cluster prod --log debug", true);
+        check("auditor run --config a.yaml --manifests b --port 80", true);
+        check("auditor run", true);
+        check("auditor run --pid 1 --port 80", false);
+        check("auditor run --cgroup /a --cgroup /b", false);
+        check("auditor run --pid 0", false);
+        check("auditor run --port 0", false);
+        check("auditor run --port 65536", false);
+        check("auditor run --log loud", false);
+        check("auditor replay a.pcap --listen 80 --listen 8080", true);
+        check("auditor replay", false);
+        check("auditor replay a.pcap --pid 1", false);
+        check("auditor check --output json", true);
+        check("auditor check --output yaml", false);
+        check("auditor schema", true);
+        check("auditor decode", true);
+        check("auditor", false);
+    }
+
+    #[test]
+    fn help_shows_every_command_but_the_hidden_one() {
+        let help = Cli::command().render_long_help().to_string();
+        for shown in ["run", "replay", "schema", "check", "Examples:", "Exit codes:"] {
+            assert!(help.contains(shown), "{shown}");
+        }
+        assert!(!help.contains("decode"));
+    }
+}

@@ -1,0 +1,82 @@
+//! What each command does, once its arguments and configuration are known to be valid.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::cli::Output;
+use crate::config::{Config, Replay};
+use crate::{check, emit};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The answer could not be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// The answer could not be rendered.
+    #[error("cannot render the answer")]
+    Render(#[source] serde_json::Error),
+    /// The command is not in this build.
+    #[error("`auditor {0}` is not part of this build")]
+    NotBuilt(&'static str),
+}
+
+/// `auditor run`: attach, start the decoding process, stay until stopped.
+///
+/// # Errors
+///
+/// [`CommandError::NotBuilt`].
+pub fn run(_config: Config) -> Result<ExitCode, CommandError> {
+    Err(CommandError::NotBuilt("run"))
+}
+
+/// `auditor decode`: the unprivileged half of `run`.
+///
+/// # Errors
+///
+/// [`CommandError::NotBuilt`].
+pub fn decode() -> Result<ExitCode, CommandError> {
+    Err(CommandError::NotBuilt("decode"))
+}
+
+/// `auditor replay`: events from a capture file.
+///
+/// # Errors
+///
+/// [`CommandError::NotBuilt`].
+pub fn replay(_config: Config, _replay: Replay) -> Result<ExitCode, CommandError> {
+    Err(CommandError::NotBuilt("replay"))
+}
+
+/// `auditor schema`: the JSON Schema of the events.
+///
+/// # Errors
+///
+/// [`CommandError::Output`], [`CommandError::Render`].
+pub fn schema() -> Result<ExitCode, CommandError> {
+    let text = serde_json::to_string_pretty(&emit::schema::native()).map_err(CommandError::Render)?;
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `auditor check`: what works here. Fails if something that is needed does not.
+///
+/// # Errors
+///
+/// [`CommandError::Output`], [`CommandError::Render`].
+pub fn check(output: Output) -> Result<ExitCode, CommandError> {
+    let report = check::run(&check::Facts::gather(), &[]);
+    match output {
+        Output::Text => print(report.to_string().trim_end())?,
+        Output::Json => print(&serde_json::to_string_pretty(&report).map_err(CommandError::Render)?)?,
+    }
+    Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A reader that has seen enough (EPIPE) is no failure.
+fn print(text: &str) -> Result<(), CommandError> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(()),
+    }
+}
