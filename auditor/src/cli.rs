@@ -10,11 +10,16 @@ use crate::target::Target;
 
 const EXAMPLES: &str = "\
 Examples:
-  auditor check                                         what works on this machine, and what to do about the rest
-  auditor run --unit nginx.service                      audit nginx; events on standard output, one JSON object a line
-  auditor run --port 80 --manifests ./manifests         audit whatever listens on port 80, and name the Ingress rules
-  auditor run --config /etc/auditor.yaml | jq .http     everything from a file
-  auditor replay traffic.pcapng --listen 80             the same events from a capture file
+  What works on this machine, and what to do about the rest:
+      auditor check
+  Audit nginx; events on standard output, one JSON object a line:
+      auditor run --unit nginx.service
+  Audit whatever listens on port 80, and name the Ingress rules:
+      auditor run --port 80 --manifests ./manifests
+  Everything from a file:
+      auditor run --config /etc/auditor.yaml
+  The same events from a capture file:
+      auditor replay traffic.pcapng --listen 80
 
 Exit codes:
   0  done, or asked to stop
@@ -36,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Audit a controller on this machine until stopped, and write events to standard output
     ///
-    /// Needs Linux 5.10 or newer with BTF and cgroup v2, and root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: ask `auditor check`. Exactly one
+    /// Needs Linux 5.10 or newer with BTF and cgroup v2, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`: ask `auditor check`. Exactly one
     /// of --cgroup, --unit, --pid and --port says which controller, unless the configuration has `targets`.
     Run(RunArgs),
     /// Make the same events from a capture file (pcap or pcapng)
@@ -58,7 +63,7 @@ pub struct Common {
     /// Configuration, YAML; arguments win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Ingress, IngressClass, Service, EndpointSlice and Pod objects as YAML files, to name routes and backends by
+    /// Kubernetes objects as YAML files (Ingress, Service, Pod, ...), to name routes and backends by
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
     /// Name of this node in the events [default: the host's name]

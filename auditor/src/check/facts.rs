@@ -23,7 +23,7 @@ pub struct Facts {
     pub has_bpffs: bool,
     /// Effective capabilities, of those that matter.
     pub capabilities: Vec<Capability>,
-    /// RLIMIT_MEMLOCK, bytes.
+    /// `RLIMIT_MEMLOCK`, bytes.
     pub memlock_bytes: Option<u64>,
     /// `kernel.unprivileged_bpf_disabled`.
     pub unprivileged_bpf_disabled: Option<u8>,
@@ -89,7 +89,7 @@ fn memory_limit(mount: &CgroupMount) -> Option<u64> {
     least
 }
 
-/// Offsets of the time namespace that children of this process live in (time_namespaces(7)).
+/// Offsets of the time namespace that children of this process live in (`time_namespaces(7)`).
 fn time_offset() -> Option<bool> {
     let text = fs::read_to_string(Path::new("/proc/self/timens_offsets")).ok()?;
     let monotonic = text.lines().find_map(|line| line.strip_prefix("monotonic"))?;

@@ -7,7 +7,7 @@ use super::{Item, Status};
 
 /// Oldest kernel: ring buffer and `CAP_BPF` came with 5.8; 5.10 is the first long-term release with both.
 const OLDEST: (u32, u32) = (5, 10);
-/// From here BPF memory counts for the cgroup, not for RLIMIT_MEMLOCK (5.11, "bpf: switch to memcg-based memory accounting").
+/// From here BPF memory counts for the cgroup, not for `RLIMIT_MEMLOCK` (5.11, "bpf: switch to memcg-based memory accounting").
 const NO_MEMLOCK: (u32, u32) = (5, 11);
 /// Resident memory that the bounds of the default configuration need.
 const MEMORY: u64 = 128 << 20;

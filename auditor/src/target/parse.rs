@@ -39,7 +39,7 @@ fn cgroup2_mount(line: &[u8]) -> Option<CgroupMount> {
     (fields.next()? == b"cgroup2").then(|| CgroupMount { path: unescape(path), root: unescape(root) })
 }
 
-/// Space, tab, newline and backslash are written as three octal digits (fs/seq_file.c, `mangle_path`).
+/// Space, tab, newline and backslash are written as three octal digits (`fs/seq_file.c`, `mangle_path`).
 fn unescape(field: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
