@@ -3,6 +3,7 @@
 //! A stage knows those before it, never those after it. What lies between capture and emit is pure: bytes and time in,
 //! typed values out; no clock, no I/O, no global state.
 
+pub mod attribute;
 pub mod capture;
 pub mod check;
 pub mod cli;
