@@ -101,10 +101,10 @@ fn read_all(state: &Fingerprint) -> Result<Objects, ManifestError> {
 
 /// Reads at most [`MAX_FILE_BYTES`]; the size that the walk saw may be out of date, or a lie (`/proc`, a pipe).
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ManifestError> {
-    let error = |source: io::Error| ManifestError::Io { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(error)?;
+    let failed = |error: io::Error| ManifestError::Io { path: path.to_owned(), error };
+    let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ManifestError::TooMany {
             path: path.to_owned(),
@@ -128,7 +128,10 @@ impl Reader {
     fn file(&mut self, path: &Path, bytes: &[u8]) -> Result<(), ManifestError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            ManifestError::NotText { file: path.to_owned(), line: 1 + memchr::memchr_iter(b'\n', good).count() as u64 }
+            ManifestError::NotText {
+                file: path.to_owned(),
+                line: 1 + memchr::memchr_iter(b'\n', good).count() as u64,
+            }
         })?;
         let file = Arc::new(path.to_owned());
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {

@@ -155,7 +155,11 @@ struct ListHead {
 }
 
 /// The objects of a document: none for a kind that does not matter, several for a list.
-pub(super) fn read(file: &Path, source: Source<'_>, ignored: &mut Ignored) -> Result<Vec<Object>, ManifestError> {
+pub(super) fn read(
+    file: &Path,
+    source: Source<'_>,
+    ignored: &mut Ignored,
+) -> Result<Vec<Object>, ManifestError> {
     let line = source.first_line();
     let head = parse(file, source, None, std::marker::PhantomData::<Head>)?;
     let version = head.api_version.unwrap_or_default();
@@ -208,16 +212,22 @@ fn known(file: &Path, line: u64, name: &str, version: &str) -> Result<Option<Kin
     }
 }
 
-fn parse<'de, S>(file: &Path, source: Source<'de>, kind: Option<Kind>, seed: S) -> Result<S::Value, ManifestError>
+fn parse<'de, S>(
+    file: &Path,
+    source: Source<'de>,
+    kind: Option<Kind>,
+    seed: S,
+) -> Result<S::Value, ManifestError>
 where
     S: DeserializeSeed<'de>,
 {
     let mut track = serde_path_to_error::Track::new();
     let (line, column, error) = match source {
         Source::Yaml { text, offset } => {
-            let result = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
-                seed.deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
-            });
+            let result =
+                serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
+                    seed.deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
+                });
             match result {
                 Ok(value) => return Ok(value),
                 Err(error) => {
@@ -240,7 +250,7 @@ where
         }
     };
     let key = track.path().to_string().chars().take(MAX_KEY).collect();
-    Err(ManifestError::Invalid { file: file.to_owned(), line, column, kind, key, source: error })
+    Err(ManifestError::Invalid { file: file.to_owned(), line, column, kind, key, error })
 }
 
 /// A file is at most 16 MiB, so these bound what a document may *expand* to; ordinary manifests come nowhere near.

@@ -8,12 +8,12 @@ use super::document::Kind;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// A file or directory could not be read.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {error}", path = path.display())]
     Io {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A file is not UTF-8.
     #[error("{file}:{line}: not UTF-8 text", file = file.display())]
@@ -34,7 +34,7 @@ pub enum ManifestError {
         limit: u64,
     },
     /// A document could not be parsed, or a value has the wrong type.
-    #[error("{file}:{line}:{column}: {what}{key}: {source}", file = file.display(), what = Kind::prefix(*kind))]
+    #[error("{file}:{line}:{column}: {what}{key}: {error}", file = file.display(), what = Kind::prefix(*kind))]
     Invalid {
         /// The file.
         file: PathBuf,
@@ -47,7 +47,7 @@ pub enum ManifestError {
         /// The path of the key in its document, such as `spec.rules[0].host`; `.` is the whole document.
         key: String,
         /// What is wrong with it.
-        source: ParseError,
+        error: ParseError,
     },
     /// A document does not say what it is.
     #[error("{file}:{line}: {key} is missing", file = file.display())]

@@ -57,8 +57,7 @@ impl<'a> Iterator for Documents<'a> {
 
 /// What follows the marker, if the line is one.
 fn marker<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
-    line.strip_prefix(marker)
-        .filter(|after| after.is_empty() || after.starts_with([' ', '\t', '\r', '\n']))
+    line.strip_prefix(marker).filter(|after| after.is_empty() || after.starts_with([' ', '\t', '\r', '\n']))
 }
 
 fn blank(line: &str) -> bool {
@@ -87,6 +86,9 @@ mod tests {
         check("a: |\n  ---\n  x\n---x: 1\n", &[(0, "a: |\n  ---\n  x\n---x: 1\n")]);
         check("a: 1\n...\nb: 2\n", &[(0, "a: 1\n...\n"), (2, "b: 2\n")]);
         check("%YAML 1.2\n---\na: 1\n", &[(0, "%YAML 1.2\n---\na: 1\n")]);
-        check("a: 1\n...\n%YAML 1.2\n# c\n---\nb: 1\n", &[(0, "a: 1\n...\n"), (2, "%YAML 1.2\n# c\n---\nb: 1\n")]);
+        check(
+            "a: 1\n...\n%YAML 1.2\n# c\n---\nb: 1\n",
+            &[(0, "a: 1\n...\n"), (2, "%YAML 1.2\n# c\n---\nb: 1\n")],
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Which files a directory of manifests holds, and in what state.
 //!
-//! Names that begin with a dot are passed over: a mounted ConfigMap shows each file as a link through `..data`, which is
+//! Names that begin with a dot are passed over: a mounted `ConfigMap` shows each file as a link through `..data`, which is
 //! itself a link to a dated directory that is replaced by renaming, and everything would be found three times. Links are
 //! followed; a file or directory that is reached twice (device and inode) counts once, so links cannot make a cycle.
 
@@ -53,8 +53,8 @@ pub(super) fn walk(dir: &Path) -> Result<Fingerprint, ManifestError> {
             continue;
         }
         let mut names = Vec::new();
-        for entry in fs::read_dir(&directory).map_err(|source| io(&directory, source))? {
-            let name = entry.map_err(|source| io(&directory, source))?.file_name();
+        for entry in fs::read_dir(&directory).map_err(|error| io(&directory, error))? {
+            let name = entry.map_err(|error| io(&directory, error))?.file_name();
             entries += 1;
             if entries > MAX_ENTRIES {
                 return Err(too_many(&directory, Bound::Entries, MAX_ENTRIES as u64));
@@ -78,7 +78,10 @@ pub(super) fn walk(dir: &Path) -> Result<Fingerprint, ManifestError> {
                     return Err(too_many(&path, Bound::Depth, MAX_DEPTH as u64));
                 }
                 below.push((path, depth + 1));
-            } else if metadata.is_file() && is_manifest(&path) && seen.insert((metadata.dev(), metadata.ino())) {
+            } else if metadata.is_file()
+                && is_manifest(&path)
+                && seen.insert((metadata.dev(), metadata.ino()))
+            {
                 if metadata.size() > MAX_FILE_BYTES {
                     return Err(too_many(&path, Bound::FileBytes, MAX_FILE_BYTES));
                 }
@@ -106,16 +109,17 @@ fn state(path: PathBuf, metadata: &Metadata) -> State {
 }
 
 fn is_manifest(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|extension| {
+        ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 fn stat(path: &Path) -> Result<Metadata, ManifestError> {
-    fs::metadata(path).map_err(|source| io(path, source))
+    fs::metadata(path).map_err(|error| io(path, error))
 }
 
-fn io(path: &Path, source: std::io::Error) -> ManifestError {
-    ManifestError::Io { path: path.to_owned(), source }
+fn io(path: &Path, error: std::io::Error) -> ManifestError {
+    ManifestError::Io { path: path.to_owned(), error }
 }
 
 fn too_many(path: &Path, bound: Bound, limit: u64) -> ManifestError {
