@@ -1,4 +1,5 @@
 //! Capture: where records come from. The only room that touches the kernel's interfaces and `unsafe`.
 
 pub mod kernel;
+pub mod pcap;
 pub mod record;
