@@ -11,3 +11,29 @@ pub mod manifests;
 pub mod objects;
 pub mod routes;
 pub mod verdict;
+
+/// The objects of one moment, ready to judge requests by.
+#[derive(Debug)]
+pub struct Attribution {
+    /// The rules.
+    pub routes: routes::Routes,
+    /// Services, endpoints and pods.
+    pub index: index::Index,
+    /// Whether any objects are known; without, nothing is said of routes.
+    pub known: bool,
+}
+
+impl Attribution {
+    /// Of these objects.
+    #[must_use]
+    pub fn new(objects: &objects::Objects, options: &routes::Options) -> Self {
+        Self { routes: routes::Routes::new(objects, options), index: index::Index::new(objects), known: true }
+    }
+
+    /// Without objects.
+    #[must_use]
+    pub fn none() -> Self {
+        let objects = objects::Objects::default();
+        Self { known: false, ..Self::new(&objects, &routes::Options::default()) }
+    }
+}

@@ -52,7 +52,7 @@ pub enum Command {
     Schema,
     /// Say what of this machine works with the auditor, what does not, and what to do
     Check(CheckArgs),
-    /// Decode what an attached parent hands over on descriptor 3. Started by `run`, without rights.
+    /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.
     #[command(hide = true)]
     Decode,
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use crate::cli::Output;
 use crate::config::{Config, Replay};
+use crate::replay::{self, ReplayError};
+use crate::run::{self, RunError};
 use crate::{check, emit};
 
 /// Why a command failed.
@@ -16,36 +18,43 @@ pub enum CommandError {
     /// The answer could not be rendered.
     #[error("cannot render the answer")]
     Render(#[source] serde_json::Error),
-    /// The command is not in this build.
-    #[error("`auditor {0}` is not part of this build")]
-    NotBuilt(&'static str),
+    /// `auditor run` failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// `auditor replay` failed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
 }
+
+/// The kernel programs, as `cargo xtask build-ebpf` made them; empty where it has not.
+static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/auditor-ebpf"));
 
 /// `auditor run`: attach, start the decoding process, stay until stopped.
 ///
 /// # Errors
 ///
-/// [`CommandError::NotBuilt`].
-pub fn run(_config: Config) -> Result<ExitCode, CommandError> {
-    Err(CommandError::NotBuilt("run"))
+/// [`CommandError::Run`].
+pub fn run(config: Config) -> Result<ExitCode, CommandError> {
+    Ok(run::attacher::run(config, PROGRAMS)?)
 }
 
 /// `auditor decode`: the unprivileged half of `run`.
 ///
 /// # Errors
 ///
-/// [`CommandError::NotBuilt`].
-pub fn decode() -> Result<ExitCode, CommandError> {
-    Err(CommandError::NotBuilt("decode"))
+/// [`CommandError::Run`].
+pub fn decode(start_log: impl FnOnce(&Config)) -> Result<ExitCode, CommandError> {
+    Ok(run::decoder::run(start_log)?)
 }
 
 /// `auditor replay`: events from a capture file.
 ///
 /// # Errors
 ///
-/// [`CommandError::NotBuilt`].
-pub fn replay(_config: Config, _replay: Replay) -> Result<ExitCode, CommandError> {
-    Err(CommandError::NotBuilt("replay"))
+/// [`CommandError::Replay`].
+pub fn replay(config: &Config, replay: &Replay) -> Result<ExitCode, CommandError> {
+    replay::run(config, replay, io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `auditor schema`: the JSON Schema of the events.

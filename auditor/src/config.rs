@@ -23,7 +23,7 @@ use crate::target::Target;
 const MAX_FILE: u64 = 1 << 20;
 
 /// Everything that can be configured, within bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Config {
     /// The node's name in every event.
     pub node: String,
@@ -32,6 +32,7 @@ pub struct Config {
     /// What events say of the controller.
     pub controller: ControllerLabels,
     /// Which cgroups are audited, and where each was named.
+    #[serde(skip)]
     pub targets: Vec<(Target, Site)>,
     /// Where the Kubernetes objects are, as YAML files.
     pub manifests: Option<PathBuf>,
@@ -58,7 +59,7 @@ pub struct Config {
 }
 
 /// What events say of the controller.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ControllerLabels {
     /// Which product.
     pub kind: Option<String>,
@@ -71,7 +72,7 @@ pub struct ControllerLabels {
 }
 
 /// A Service that answers what no rule matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DefaultBackend {
     /// Its namespace.
     pub namespace: String,
@@ -82,7 +83,7 @@ pub struct DefaultBackend {
 }
 
 /// What is not ingress traffic: health checks, metrics, the admin API.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Management {
     /// Ports of the controller.
     pub ports: Vec<u16>,
@@ -91,7 +92,7 @@ pub struct Management {
 }
 
 /// Bounds on memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Bytes of the ring between kernel and userspace: a power of two of whole pages.
     pub ring_bytes: u32,
@@ -121,7 +122,7 @@ impl Default for Limits {
 }
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Data was lost.

@@ -4,6 +4,7 @@
 //! stage knows it. Nothing in here can make a producer wait: a reader that does not read costs events, which are counted
 //! and reported ([`writer`]).
 
+pub mod build;
 pub mod id;
 pub mod model;
 pub mod native;

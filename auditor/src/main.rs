@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, and nothing was attached.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -40,11 +40,11 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
         Command::Replay(args) => {
             let config = load(args.common, None).map_err(misused)?;
             log_from(config.log);
-            commands::replay(config, Replay { capture: args.file, listen: args.listen })
+            commands::replay(&config, &Replay { capture: args.file, listen: args.listen })
         }
         Command::Schema => commands::schema(),
         Command::Check(args) => commands::check(args.output),
-        Command::Decode => commands::decode(),
+        Command::Decode => commands::decode(|config| log_from(config.log)),
     };
     done.map_err(|error| (FAILED, error.into()))
 }
@@ -61,5 +61,9 @@ fn load(common: Common, target: Option<TargetArgs>) -> anyhow::Result<Config> {
 
 /// Logs go to standard error; standard output is for events.
 fn log_from(level: LogLevel) {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(LevelFilter::from(level)).init();
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_max_level(LevelFilter::from(level))
+        .init();
 }

@@ -60,29 +60,49 @@ pub fn fingerprint(dir: &Path) -> Result<Fingerprint, ManifestError> {
 /// # Errors
 /// The first file or document that cannot be read; a bound that is passed; a directory that kept changing meanwhile.
 pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
+    let Files { files, fingerprint } = read(dir)?;
+    Ok(Loaded { objects: parse_all(&files)?, fingerprint })
+}
+
+/// The bytes of every manifest, for a reader that may not open files itself.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Each file's path and content.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The state they were read from.
+    pub fingerprint: Fingerprint,
+}
+
+/// Reads the files of every manifest under `dir`, without looking into them.
+///
+/// # Errors
+/// The first file that cannot be read; a bound that is passed; a directory that kept changing meanwhile.
+pub fn read(dir: &Path) -> Result<Files, ManifestError> {
     for _ in 0..ATTEMPTS {
         let before = walk::walk(dir)?;
         let result = read_all(&before);
         // An error that is due to a change (a file that is gone, or half written) is not worth telling.
         if walk::walk(dir)? == before {
-            return Ok(Loaded { objects: result?, fingerprint: before });
+            return Ok(Files { files: result?, fingerprint: before });
         }
     }
     Err(ManifestError::Changing { directory: dir.to_owned() })
 }
 
-/// Reads manifests from memory: `name` stands for the file, and its extension says whether it is JSON.
+/// Reads the manifests in `files`.
 ///
 /// # Errors
-/// As [`load`].
-pub fn parse(name: &Path, bytes: &[u8]) -> Result<Objects, ManifestError> {
+/// The first document that cannot be read; a bound that is passed.
+pub fn parse_all(files: &[(PathBuf, Vec<u8>)]) -> Result<Objects, ManifestError> {
     let mut reader = Reader::default();
-    reader.file(name, bytes)?;
+    for (path, bytes) in files {
+        reader.file(path, bytes)?;
+    }
     Ok(reader.objects)
 }
 
-fn read_all(state: &Fingerprint) -> Result<Objects, ManifestError> {
-    let mut reader = Reader::default();
+fn read_all(state: &Fingerprint) -> Result<Vec<(PathBuf, Vec<u8>)>, ManifestError> {
+    let mut files = Vec::new();
     let mut total = 0;
     for path in state.paths() {
         let bytes = read_bounded(path)?;
@@ -94,9 +114,9 @@ fn read_all(state: &Fingerprint) -> Result<Objects, ManifestError> {
                 limit: MAX_TOTAL_BYTES,
             });
         }
-        reader.file(path, &bytes)?;
+        files.push((path.to_owned(), bytes));
     }
-    Ok(reader.objects)
+    Ok(files)
 }
 
 /// Reads at most [`MAX_FILE_BYTES`]; the size that the walk saw may be out of date, or a lie (`/proc`, a pipe).

@@ -80,6 +80,8 @@ pub struct Totals {
     pub srtt_us: u32,
     /// Segments sent again.
     pub retransmits: u32,
+    /// Closed by the controller without waiting for what was in flight: a reset, if anything was.
+    pub aborted: bool,
 }
 
 /// One thing that capture saw.

@@ -1,7 +1,7 @@
 //! The thread that writes: events in batches through a bounded queue, out as JSON Lines.
 //!
-//! Consumes `Vec<Event>`s from one producer; produces lines on a `Write`, flushed once a batch. Sequence numbers are the
-//! producer's. Invariants: [`Outlet::send`] never waits; a batch for which there is no room, or that could not be written,
+//! Consumes `Vec<Event>`s from any number of producers; produces lines on a `Write`, flushed once a batch. Each event is
+//! given its sequence number as it is written: contiguous on the output, whoever produced it. Invariants: [`Outlet::send`] never waits; a batch for which there is no room, or that could not be written,
 //! is dropped and counted by kind; `captured = delivered + dropped + pending` in every [`Books`] that is taken when neither
 //! side is at work, and `pending` is never more than what the queue and the writer's hands hold.
 
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::Duration;
 
-use super::model::{Event, Kind};
+use super::model::{Count, Event, Kind};
 use super::native;
 
 /// Why the writer came to its end.
@@ -152,6 +152,12 @@ impl Outlet {
         self.shared.closed.load(Ordering::Acquire)
     }
 
+    /// Another producer's end. What is dropped is told by whoever first asks [`Outlet::take_dropped`] of its own end.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { queue: self.queue.clone(), shared: Arc::clone(&self.shared), reported: self.reported }
+    }
+
     /// The counters.
     #[must_use]
     pub fn meter(&self) -> Meter {
@@ -197,8 +203,9 @@ fn write_all<W: Write>(
     shared: &Shared,
 ) -> Result<End, WriteError> {
     let mut lines = Vec::new();
-    while let Ok(batch) = batches.recv() {
-        let Err(error) = write_batch(&mut output, &batch, &mut lines) else {
+    let mut sequence = 0;
+    while let Ok(mut batch) = batches.recv() {
+        let Err(error) = write_batch(&mut output, &mut batch, &mut sequence, &mut lines) else {
             shared.delivered.fetch_add(batch.len() as u64, Ordering::AcqRel);
             continue;
         };
@@ -214,10 +221,17 @@ fn write_all<W: Write>(
     Ok(End::Drained)
 }
 
-fn write_batch<W: Write>(output: &mut W, batch: &[Event], lines: &mut Vec<u8>) -> io::Result<()> {
+fn write_batch<W: Write>(
+    output: &mut W,
+    batch: &mut [Event],
+    sequence: &mut u64,
+    lines: &mut Vec<u8>,
+) -> io::Result<()> {
     lines.clear();
     lines.shrink_to(KEPT_BUFFER);
     for event in batch {
+        event.sequence = Count::new(*sequence);
+        *sequence += 1;
         native::render(event, lines).map_err(io::Error::from)?;
     }
     output.write_all(lines)?;

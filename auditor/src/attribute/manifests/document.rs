@@ -271,7 +271,6 @@ fn options() -> serde_saphyr::Options {
             max_total_replayed_events: 200_000,
             max_replay_stack_depth: 16,
         },
-        emit_comments: false,
         with_snippet: false,
     }
 }

@@ -11,6 +11,11 @@ use auditor_ebpf::abi::{self, Closed, Early, Header, Opened, Segment as SegmentR
 use super::clock::Clock;
 use crate::capture::record::{ConnectionId, Direction, How, Record, Segment, Totals, Tuple};
 
+/// `BPF_TCP_ESTABLISHED` and `BPF_TCP_CLOSE_WAIT` (include/uapi/linux/bpf.h): from these a connection does not close in
+/// order, which leads through FIN-WAIT-1 or LAST-ACK (RFC 9293, 3.3.2).
+const ESTABLISHED: u32 = 1;
+const CLOSE_WAIT: u32 = 8;
+
 /// Reads one record; `None` if it is not one that this version knows.
 #[must_use]
 pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
@@ -54,6 +59,7 @@ pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
                     bytes_acked: fields.u64(offset_of!(Closed, bytes_acked))?,
                     srtt_us: fields.u32(offset_of!(Closed, srtt_us))?,
                     retransmits: fields.u32(offset_of!(Closed, retransmits))?,
+                    aborted: matches!(fields.u32(offset_of!(Closed, old_state))?, ESTABLISHED | CLOSE_WAIT),
                 }),
                 _ => None,
             },

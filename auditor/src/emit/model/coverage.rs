@@ -34,7 +34,7 @@ pub struct Coverage {
 }
 
 /// What happened to what is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// The program started.
@@ -75,6 +75,18 @@ pub enum Reason {
     RingFull,
     /// The kernel had no room for a connection's state.
     KernelStateFull,
+    /// A record of the kernel's could not be read.
+    RecordUnreadable,
+    /// Payload could not be copied from its packet.
+    CopyFailed,
+    /// Bytes that would have been needed were not copied: they lay beyond the window of a turn.
+    NotCopied,
+    /// The connection's beginning was lost, so that its bytes cannot be read.
+    ConnectionUnknown,
+    /// Payload came for a connection that was never established.
+    HandshakeIncomplete,
+    /// Bytes came after the connection's end.
+    AfterEnd,
     /// A packet could not be read: a fragment, a malformed header.
     PacketUnreadable,
     /// The transport is not TCP.

@@ -112,8 +112,8 @@ pub enum HttpVersion {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The method, verbatim.
-    pub method: Text,
+    /// The method, verbatim; null where the request could not be read.
+    pub method: Option<Text>,
     /// The scheme; null where the request does not show it.
     pub scheme: Option<Scheme>,
     /// The host asked for (Host, `:authority` or the request target), without the port; null where none was given.

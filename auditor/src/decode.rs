@@ -1,0 +1,7 @@
+//! Decoding: the pieces of a connection's two directions become messages, and messages become exchanges.
+//!
+//! Consumes [`Piece`](crate::assemble::Piece)s. Pure: no clock, no I/O. What cannot be understood is never guessed at; it
+//! is counted and reported.
+
+pub mod http1;
+pub mod legs;

@@ -1,0 +1,168 @@
+//! What comes out: requests and responses as their heads are complete, exchanges when they are over, and trouble.
+
+use std::sync::Arc;
+
+use super::fields::Fields;
+use super::head::Head;
+use super::malformed::Malformed;
+use super::notes::Notes;
+use crate::assemble::Absence;
+use crate::capture::record::{Direction, Nanos};
+
+/// What the decoder has to say.
+#[derive(Clone, Debug)]
+pub enum Decoded {
+    /// A request's head is complete. Comes once for every exchange with a request, before all else about it.
+    Request {
+        /// The stream offset of the head: names the exchange within its connection.
+        key: u64,
+        /// The head.
+        head: Arc<Head>,
+        /// When it was complete.
+        time: Nanos,
+    },
+    /// The head of the final response to a request is complete.
+    Response {
+        /// The exchange.
+        key: u64,
+        /// The head.
+        head: Arc<Head>,
+        /// When it was complete.
+        time: Nanos,
+    },
+    /// An exchange is over.
+    Finished(Box<Exchange>),
+    /// Bytes were not understood.
+    Trouble(Trouble),
+}
+
+/// Bytes that were not understood. The first one for a stretch comes at once, a last one counts what followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// In which direction.
+    pub direction: Direction,
+    /// Stream offset where the stretch that this one counts begins.
+    pub offset: u64,
+    /// Bytes, unread or missing; may be 0 where the trouble is known before its bytes come.
+    pub bytes: u64,
+    /// Why.
+    pub reason: Reason,
+    /// When it was noticed.
+    pub time: Nanos,
+}
+
+/// Why bytes were not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// They are not HTTP/1, or their boundaries are not certain.
+    Malformed(Malformed),
+    /// Bytes that would have been needed are not there.
+    Hole(Absence),
+    /// The connection was open before; its boundaries are not known yet.
+    Joined,
+    /// A response that answers no request.
+    NoRequest,
+    /// More requests wait for a response than are remembered.
+    Pipelined,
+    /// What was held back until its meaning would be known became too much, or it never became known.
+    Held,
+    /// They came after the connection's end.
+    AfterEnd,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Request and response are whole, or the tunnel was closed by both.
+    Completed,
+    /// The side that sends requests reset the connection.
+    ResetByClient,
+    /// The side that sends responses reset the connection.
+    ResetByServer,
+    /// The side that sends requests was the first to close, before the end of the exchange.
+    ClosedByClient,
+    /// The side that sends responses was the first to close, before the end of the exchange.
+    ClosedByServer,
+    /// The connection ended and neither side was seen to close it: timed out, or the close was not seen.
+    Vanished,
+    /// The end of a message was not seen, because bytes are missing or their boundaries were lost.
+    Incomplete,
+}
+
+/// One side of an exchange.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// The head; for a response the final one.
+    pub head: Option<Arc<Head>>,
+    /// Bytes of the head.
+    pub head_bytes: u64,
+    /// Bytes of the body without transfer coding, also those that were not copied or are missing.
+    pub body_bytes: u64,
+    /// Bytes that followed the head: the body with its chunk framing and trailers (what nginx calls `$body_bytes_sent`).
+    /// Where framing was lost, all bytes up to where it was found again.
+    pub wire_bytes: u64,
+    /// Of the wire bytes: seen and not copied.
+    pub unwanted_bytes: u64,
+    /// Of the wire bytes: never seen.
+    pub missing_bytes: u64,
+    /// Trailer fields of a chunked body.
+    pub trailers: Option<Box<Fields>>,
+    /// First byte of the head.
+    pub first: Option<Nanos>,
+    /// The head was complete.
+    pub head_complete: Option<Nanos>,
+    /// Last byte of the message. None if its end was not seen.
+    pub end: Option<Nanos>,
+    pub(super) done: bool,
+    pub(super) hit: bool,
+}
+
+/// A request with its response.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The stream offset of the request's head: names the exchange within its connection.
+    pub key: u64,
+    /// The request. Its head is none if what the server answered was not readable as one; see [`Self::malformed`].
+    pub request: Message,
+    /// The response. Its head is none if there was none.
+    pub response: Message,
+    /// Statuses of interim responses, the first ones.
+    pub interim: Vec<u16>,
+    /// Why the request is not a request, or why nothing behind it was read.
+    pub malformed: Option<Malformed>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was unusual.
+    pub notes: Notes,
+    /// The connection was given to another protocol (101, CONNECT): bytes of it, by client and by server.
+    pub tunnel: Option<[u64; 2]>,
+    pub(super) may_switch: bool,
+}
+
+impl Exchange {
+    /// Bytes of either message that were never seen.
+    #[must_use]
+    pub fn missing_bytes(&self) -> u64 {
+        self.request.missing_bytes + self.response.missing_bytes
+    }
+
+    /// Bytes of either message that were seen and not copied.
+    #[must_use]
+    pub fn unwanted_bytes(&self) -> u64 {
+        self.request.unwanted_bytes + self.response.unwanted_bytes
+    }
+
+    pub(super) fn new(key: u64, first: Nanos) -> Box<Self> {
+        Box::new(Self {
+            key,
+            request: Message { first: Some(first), ..Message::default() },
+            response: Message::default(),
+            interim: Vec::new(),
+            malformed: None,
+            outcome: Outcome::Incomplete,
+            notes: Notes::default(),
+            tunnel: None,
+            may_switch: false,
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! Client requests by their target, oldest first, with cheap insertion and removal however many share one.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+
+use super::Key;
+
+/// Queues of keys by target. Targets are hashed with a random key: two that collide only cost a comparison more.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    hasher: RandomState,
+    queues: HashMap<u64, Queue>,
+    none: VecDeque<Key>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Oldest first; some may be over.
+    keys: VecDeque<Key>,
+    /// How many are not.
+    live: usize,
+}
+
+impl Targets {
+    /// Adds a request.
+    pub(super) fn push(&mut self, target: &[u8], key: Key) {
+        let queue = self.queues.entry(self.hasher.hash_one(target)).or_default();
+        queue.keys.push_back(key);
+        queue.live += 1;
+    }
+
+    /// One request for `target` is over. Its key stays until it reaches the front or the dead outnumber the living.
+    pub(super) fn remove(&mut self, target: &[u8], is_live: impl Fn(&Key) -> bool) {
+        let hash = self.hasher.hash_one(target);
+        let Some(queue) = self.queues.get_mut(&hash) else { return };
+        queue.live = queue.live.saturating_sub(1);
+        if queue.live == 0 {
+            self.queues.remove(&hash);
+        } else if queue.keys.len() > 2 * queue.live + 16 {
+            queue.keys.retain(is_live);
+        }
+    }
+
+    /// The requests for `target`, oldest first; the first one is not over.
+    pub(super) fn get(&mut self, target: &[u8], is_live: impl Fn(&Key) -> bool) -> &VecDeque<Key> {
+        let Some(queue) = self.queues.get_mut(&self.hasher.hash_one(target)) else { return &self.none };
+        while queue.keys.front().is_some_and(|key| !is_live(key)) {
+            queue.keys.pop_front();
+        }
+        &queue.keys
+    }
+}

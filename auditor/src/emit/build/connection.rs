@@ -1,0 +1,120 @@
+//! `connection`: what is told of a connection at its end.
+
+use super::Builder;
+use crate::capture::record::{Direction, How, Nanos, Totals};
+use crate::decode::http1::malformed::Malformed;
+use crate::decode::legs::{self, Party};
+use crate::emit::model::connection::{Connection, ConnectionOutcome, Leg, OpenedHow, Protocol};
+use crate::emit::model::{Count, Event, Kind, Observation, Text};
+
+/// How a connection ended, and what had been seen of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionEnd {
+    /// When.
+    pub time: Nanos,
+    /// Payload bytes to the controller.
+    pub received: u64,
+    /// Payload bytes from the controller.
+    pub sent: u64,
+    /// What the kernel counted.
+    pub totals: Option<Totals>,
+    /// Requests seen.
+    pub requests: u64,
+    /// It became a tunnel.
+    pub tunnel: bool,
+    /// What it spoke instead of HTTP/1.
+    pub foreign: Option<Malformed>,
+    /// Who reset it.
+    pub reset: Option<Direction>,
+    /// Its end was not seen.
+    pub lost: bool,
+}
+
+impl Builder {
+    /// A connection that is over.
+    pub fn connection(&mut self, party: &Party, end: &ConnectionEnd) -> Event {
+        let protocol = match end.foreign {
+            _ if end.tunnel => Protocol::Tunnel,
+            Some(Malformed::Tls) => Protocol::Tls,
+            Some(Malformed::Http2) => Protocol::Http2,
+            Some(_) => Protocol::Unknown,
+            None if end.requests > 0 => Protocol::Http1,
+            None if end.received + end.sent == 0 => Protocol::None,
+            None => Protocol::Unknown,
+        };
+        let outcome = match end.reset {
+            Some(Direction::Ingress) => ConnectionOutcome::ResetByPeer,
+            Some(Direction::Egress) => ConnectionOutcome::ResetByController,
+            None if end.lost => ConnectionOutcome::Unknown,
+            None => ConnectionOutcome::Closed,
+        };
+        self.connection_event(party, end, protocol, outcome)
+    }
+
+    /// A connection that the controller could not open.
+    pub fn connect_failed(&mut self, party: &Party, time: Nanos) -> Event {
+        let end = ConnectionEnd {
+            time,
+            received: 0,
+            sent: 0,
+            totals: None,
+            requests: 0,
+            tunnel: false,
+            foreign: None,
+            reset: None,
+            lost: false,
+        };
+        self.connection_event(party, &end, Protocol::None, ConnectionOutcome::ConnectFailed)
+    }
+
+    fn connection_event(
+        &mut self,
+        party: &Party,
+        end: &ConnectionEnd,
+        protocol: Protocol,
+        outcome: ConnectionOutcome,
+    ) -> Event {
+        let is_client = party.leg == legs::Leg::Client;
+        let body = Connection {
+            leg: leg(party),
+            role: is_client.then(|| self.connection_role(party)),
+            opened_how: match party.how {
+                How::Passive => OpenedHow::Accepted,
+                How::Active => OpenedHow::Connected,
+                How::Joined => OpenedHow::Joined,
+            },
+            local: party.tuple.local.into(),
+            remote: party.tuple.remote.into(),
+            translated: party.translated.map(|tuple| tuple.remote.into()),
+            client: None,
+            protocol,
+            tls: None,
+            requests: Count::new(end.requests),
+            bytes_received: Count::new(end.received),
+            bytes_sent: Count::new(end.sent),
+            duration_us: Count::micros_between(party.opened, end.time),
+            srtt_us: end.totals.map(|totals| Count::new(totals.srtt_us.into())),
+            retransmits: end.totals.map(|totals| Count::new(totals.retransmits.into())),
+            outcome,
+        };
+        let mut observation = Observation::complete();
+        if end.lost {
+            observation.complete = false;
+            observation.notes.push(Text::from_static("end_not_seen"));
+        }
+        if party.how == How::Joined {
+            observation.complete = false;
+            observation.notes.push(Text::from_static("joined_in_the_middle"));
+        }
+        let id = self.scope(party).id(Kind::Connection, 0, 0);
+        self.event(id, party.opened, body, observation)
+    }
+}
+
+/// Whose connection.
+pub(super) fn leg(party: &Party) -> Leg {
+    match party.leg {
+        legs::Leg::Client => Leg::Client,
+        legs::Leg::Backend => Leg::Backend,
+    }
+}

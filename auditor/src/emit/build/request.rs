@@ -1,0 +1,144 @@
+//! `http.request`: the client's exchange, the attempts made for it, and the judgement of both.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Builder, client, message, upstream};
+use crate::attribute::routes::RequestPath;
+use crate::attribute::verdict::{Agreement, Answered, Observed, Served, Verdict, judge};
+use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
+use crate::decode::http1::head::Head;
+use crate::decode::legs::{self, Attempt, Party, Purpose};
+use crate::emit::model::http::{Agrees, AnsweredBy, Backend, HttpRequest, Join, Outcome, Role, Route};
+use crate::emit::model::{Count, Event, Kind, Text};
+
+impl Builder {
+    pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
+        let head = exchange.request.head.as_deref();
+        let status = exchange.response.head.as_ref().map(|head| head.status());
+        let answering = attempts.iter().find(|attempt| attempt.purpose == Purpose::Main);
+        let answered_by = answered_by(status, answering);
+        let mut observation = message::observation(exchange);
+        let (route, verdict) = self.judge(head, status, answered_by, answering);
+        if let Some(verdict) =
+            verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
+        {
+            observation.notes.push(Text::new(&format!("route: {}", verdict.agreement.reason())));
+        }
+        let body = HttpRequest {
+            client: client::client(party, head, &self.settings),
+            tls: None,
+            http: message::http(exchange, &self.settings),
+            auth: None,
+            route,
+            backend: answering.or(attempts.last()).map(|attempt| {
+                let served = verdict.as_ref().and_then(|verdict| verdict.backend.as_ref());
+                backend(attempt, attempts, served)
+            }),
+            role: self.role(party, head),
+            answered_by,
+            agrees: match verdict.map(|verdict| verdict.agreement) {
+                Some(Agreement::Yes(_)) => Agrees::Yes,
+                Some(Agreement::No(_)) => Agrees::No,
+                Some(Agreement::Unknown(_)) | None => Agrees::Unknown,
+            },
+            outcome: outcome(exchange, answering),
+            timing: message::timing(exchange),
+        };
+        let id = self.scope(party).id(Kind::HttpRequest, exchange.key, 0);
+        self.event(id, exchange.request.first.unwrap_or(party.opened), body, observation)
+    }
+
+    /// What should have served the request, and whether it did; nothing where no objects are known.
+    fn judge(
+        &mut self,
+        head: Option<&Head>,
+        status: Option<u16>,
+        answered_by: AnsweredBy,
+        answering: Option<&Attempt>,
+    ) -> (Option<Arc<Route>>, Option<Verdict>) {
+        let Some(head) = head.filter(|_| self.attribution.known) else { return (None, None) };
+        let path = RequestPath::new(head.target());
+        let decision = self.attribution.routes.decide(head.authority().as_deref(), &path);
+        let observed = Observed {
+            backend: answering.map(|attempt| wire_address(&attempt.party)),
+            answered: match (answered_by, status) {
+                (AnsweredBy::Backend, _) => Answered::Backend,
+                (AnsweredBy::Controller, Some(status)) => Answered::Controller { status },
+                _ => Answered::Nobody,
+            },
+        };
+        let verdict = judge(&self.attribution.index, &decision, observed);
+        (Some(self.routes.get(&decision)), Some(verdict))
+    }
+
+    fn role(&self, party: &Party, head: Option<&Head>) -> Role {
+        let settings = &self.settings;
+        let path = head.map(Head::path);
+        if party.internal {
+            Role::Internal
+        } else if settings.management_ports.contains(&party.tuple.local.port())
+            || path.is_some_and(|path| settings.management_paths.iter().any(|known| known.as_bytes() == path))
+        {
+            Role::Management
+        } else {
+            Role::Ingress
+        }
+    }
+
+    /// What a connection is for, as far as that does not depend on a request.
+    pub(super) fn connection_role(&self, party: &Party) -> Role {
+        self.role(party, None)
+    }
+}
+
+/// The backend's address as the wire shows it: its own where the socket was connected to a Service's.
+pub(super) fn wire_address(party: &Party) -> SocketAddr {
+    party.translated.unwrap_or(party.tuple).remote
+}
+
+/// Whose answer the client got: the backend's if its status is the client's, or became it by a rule of HTTP.
+fn answered_by(status: Option<u16>, answering: Option<&Attempt>) -> AnsweredBy {
+    let Some(status) = status else { return AnsweredBy::Nobody };
+    match answering.and_then(Attempt::status) {
+        Some(of_backend) if of_backend == status => AnsweredBy::Backend,
+        // The controller made a part or "not modified" of it (RFC 9110, 13.2 and 14.2).
+        Some(200) if status == 304 || status == 206 || status == 416 => AnsweredBy::Backend,
+        _ => AnsweredBy::Controller,
+    }
+}
+
+fn outcome(exchange: &Exchange, answering: Option<&Attempt>) -> Outcome {
+    let by_backend = answering
+        .and_then(|attempt| attempt.exchange.as_ref())
+        .is_some_and(|exchange| matches!(exchange.outcome, Ended::ResetByServer | Ended::ClosedByServer));
+    let controller = if by_backend { Outcome::ResetByBackend } else { Outcome::ResetByController };
+    message::outcome(exchange.outcome, controller, Outcome::ResetByClient)
+}
+
+fn backend(attempt: &Attempt, attempts: &[Attempt], served: Option<&Served>) -> Backend {
+    let address = wire_address(&attempt.party);
+    let shared = |text: &Arc<str>| Text::shared(Arc::clone(text));
+    let service = served.and_then(|served| served.service.as_ref());
+    Backend {
+        address: Some(address.ip().into()),
+        port: Some(address.port()),
+        service: service.map(|service| shared(&service.name)),
+        namespace: service.map(|service| shared(&service.namespace)),
+        pod: served.and_then(|served| served.pod.as_ref()).map(|pod| shared(&pod.name)),
+        status: attempt.status(),
+        duration_us: duration(attempt),
+        join: match attempt.join {
+            legs::Join::Exact => Join::Exact,
+            legs::Join::Inferred => Join::Inferred,
+            legs::Join::Ambiguous => Join::Ambiguous,
+        },
+        attempts: attempts.iter().map(upstream::attempt).collect(),
+    }
+}
+
+/// From the first byte of an attempt to its last.
+pub(super) fn duration(attempt: &Attempt) -> Option<Count> {
+    let end = attempt.exchange.as_ref()?.response.end?;
+    Some(Count::micros_between(attempt.started, end))
+}

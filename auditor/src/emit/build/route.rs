@@ -1,0 +1,68 @@
+//! The route that applies to a request, in the event's form, made once for each rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::attribute::objects::ObjectName;
+use crate::attribute::routes::{Backend, Decision, Matched as Found, PathType as Kind, Route as Rule};
+use crate::emit::model::Text;
+use crate::emit::model::http::{Matched, PathType, Route};
+
+/// Routes by the rule they were made from. Valid as long as the rules live, which the builder sees to.
+#[derive(Debug, Default)]
+pub(super) struct RouteCache {
+    made: HashMap<(*const Rule, bool), (Arc<Rule>, Arc<Route>)>,
+    none: Option<Arc<Route>>,
+}
+
+impl RouteCache {
+    /// The route of a decision.
+    pub(super) fn get(&mut self, decision: &Decision) -> Arc<Route> {
+        let Some(rule) = &decision.route else {
+            return Arc::clone(self.none.get_or_insert_with(|| Arc::new(empty(Matched::None))));
+        };
+        let is_rule = decision.matched == Found::Rule;
+        let key = (Arc::as_ptr(rule), is_rule);
+        let (_, route) =
+            self.made.entry(key).or_insert_with(|| (Arc::clone(rule), Arc::new(make(rule, is_rule))));
+        Arc::clone(route)
+    }
+}
+
+fn make(rule: &Rule, is_rule: bool) -> Route {
+    let text = |text: &Arc<str>| Text::shared(Arc::clone(text));
+    let ingress = rule.ingress.as_ref();
+    let (service, port) = match &rule.backend {
+        Backend::Service { service, port } => (Some(service), Some(Text::new(&port.to_string()))),
+        Backend::Resource { .. } | Backend::Invalid => (None, None),
+    };
+    Route {
+        kind: ingress.map(|_| Text::from_static("Ingress")),
+        namespace: ingress.map(|ObjectName { namespace, .. }| text(namespace)),
+        name: ingress.map(|ObjectName { name, .. }| text(name)),
+        host: rule.host.as_ref().map(text),
+        path: rule.path.as_ref().map(text),
+        path_type: rule.path_type.map(|kind| match kind {
+            Kind::Exact => PathType::Exact,
+            Kind::Prefix => PathType::Prefix,
+            Kind::ImplementationSpecific => PathType::ImplementationSpecific,
+        }),
+        service: service.map(|service| text(&service.name)),
+        port,
+        ..empty(if is_rule { Matched::Rule } else { Matched::DefaultBackend })
+    }
+}
+
+fn empty(matched: Matched) -> Route {
+    Route {
+        matched,
+        kind: None,
+        namespace: None,
+        name: None,
+        host: None,
+        path: None,
+        path_type: None,
+        service: None,
+        port: None,
+    }
+}

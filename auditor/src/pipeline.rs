@@ -1,0 +1,168 @@
+//! The way of a record, from capture to event, for one controller: assemble, decode, join, attribute.
+//!
+//! Consumes [`Record`]s in the order of their capture and the passing of time ([`Pipeline::tick`]); produces [`Event`]s and,
+//! through [`Feedback`], word of which bytes are not needed. Pure: the same records give the same events, live and in a
+//! replay. Invariants: memory is bounded by the limits; every payload byte is decoded, skipped as body, or counted in a
+//! `coverage` event.
+
+mod connection;
+mod coverage;
+mod early;
+mod record;
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::assemble::stream;
+use crate::attribute::Attribution;
+use crate::capture::record::{ConnectionId, Direction, Nanos, Record};
+use crate::decode::http1;
+use crate::decode::http1::exchange::Decoded;
+use crate::decode::legs::{Joined, Legs};
+use crate::emit::build::{Builder, Settings};
+use crate::emit::model::Event;
+use connection::Connection;
+use coverage::Coverage;
+pub use coverage::Loss;
+use early::Early;
+
+/// Tells the source of records what it may leave out.
+pub trait Feedback {
+    /// Bytes of this direction before `offset` are not needed.
+    fn needed(&mut self, id: ConnectionId, direction: Direction, offset: u64);
+}
+
+/// A source that leaves nothing out.
+impl Feedback for () {
+    fn needed(&mut self, _: ConnectionId, _: Direction, _: u64) {}
+}
+
+/// Bounds of one pipeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections followed at once.
+    pub connections: usize,
+    /// What one stream may hold.
+    pub stream: stream::Limits,
+    /// Bytes that all streams together may hold.
+    pub held_bytes: usize,
+    /// What one connection's decoder may hold.
+    pub http1: http1::Limits,
+}
+
+/// The pipeline of one controller.
+#[derive(Debug)]
+pub struct Pipeline<F> {
+    limits: Limits,
+    feedback: F,
+    connections: HashMap<ConnectionId, Connection>,
+    /// Both ends of what the controller opened, to recognise a hop inside itself.
+    opened: HashSet<(SocketAddr, SocketAddr)>,
+    /// Where the controller listens, for connections whose start was not seen.
+    listeners: HashSet<SocketAddr>,
+    early: Early,
+    legs: Legs,
+    /// Connections of which a stream waits for a missing range.
+    waiting: HashSet<ConnectionId>,
+    held: usize,
+    coverage: Coverage,
+    builder: Builder,
+    decoded: Vec<Decoded>,
+    joined: Vec<Joined>,
+    events: Vec<Event>,
+    now: Nanos,
+}
+
+impl<F: Feedback> Pipeline<F> {
+    /// A pipeline that has seen nothing yet.
+    pub fn new(limits: Limits, settings: Settings, attribution: Arc<Attribution>, feedback: F) -> Self {
+        Self {
+            limits,
+            feedback,
+            connections: HashMap::new(),
+            opened: HashSet::new(),
+            listeners: HashSet::new(),
+            early: Early::default(),
+            legs: Legs::default(),
+            waiting: HashSet::new(),
+            held: 0,
+            coverage: Coverage::default(),
+            builder: Builder::new(settings, attribution),
+            decoded: Vec::new(),
+            joined: Vec::new(),
+            events: Vec::new(),
+            now: 0,
+        }
+    }
+
+    /// The objects have changed: requests that end from now on are judged by these.
+    pub fn set_attribution(&mut self, attribution: Arc<Attribution>) {
+        self.builder.set_attribution(attribution);
+    }
+
+    /// Where the controller is known to listen.
+    pub fn set_listeners(&mut self, listeners: impl IntoIterator<Item = SocketAddr>) {
+        self.listeners = listeners.into_iter().collect();
+    }
+
+    /// Takes one record.
+    pub fn record(&mut self, record: &Record<'_>) {
+        record::take(self, record);
+        self.build();
+    }
+
+    /// A record that could not be read.
+    pub fn unreadable_record(&mut self) {
+        self.coverage.count(Loss::RecordUnreadable, 1, 0, self.now);
+    }
+
+    /// Something was lost on the way here.
+    pub fn lost(&mut self, loss: Loss, count: u64, bytes: u64) {
+        self.coverage.count(loss, count, bytes, self.now);
+    }
+
+    /// Time has passed: gives up what was waited for long enough, and reports what is due.
+    pub fn tick(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
+        record::expire(self);
+        self.legs.expire(self.now, &mut self.joined);
+        self.build();
+        self.coverage.report(self.now, &mut self.builder, &mut self.events);
+    }
+
+    /// Nothing will follow: ends every connection as not seen to its end, and reports all that is left.
+    pub fn finish(&mut self) {
+        let mut open: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        open.sort_unstable();
+        for id in open {
+            record::lose(self, id);
+        }
+        self.early.expire(Nanos::MAX, &mut self.coverage);
+        self.legs.finish(&mut self.joined);
+        self.build();
+        self.coverage.report(Nanos::MAX, &mut self.builder, &mut self.events);
+    }
+
+    /// Takes the events made since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Connections followed.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The builder of events, for those that do not come from records.
+    pub fn builder(&mut self) -> &mut Builder {
+        &mut self.builder
+    }
+
+    fn build(&mut self) {
+        for joined in self.joined.drain(..) {
+            self.events.push(self.builder.joined(joined));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What each record does to the pipeline.
+
+use std::sync::Arc;
+
+use auditor_ebpf::window::offset_of;
+
+use super::connection::Connection;
+use super::coverage::Loss;
+use super::early::Piece;
+use super::{Feedback, Pipeline};
+use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Segment, Totals, Tuple};
+use crate::decode::http1::connection::{End, Sink};
+use crate::decode::http1::exchange::Decoded;
+use crate::decode::http1::exchange::Reason;
+use crate::decode::http1::malformed::Malformed;
+use crate::decode::legs::{Leg, Party};
+use crate::emit::build::ConnectionEnd;
+
+/// Takes one record.
+pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>) {
+    match record {
+        Record::Segment { id, time, segment } => {
+            pipeline.now = pipeline.now.max(*time);
+            take_segment(pipeline, *id, *time, segment);
+        }
+        Record::Opened { id, time, tuple, how, first } => open(pipeline, *id, *time, *tuple, *how, first[0]),
+        Record::Closed { id, time, totals } => close(pipeline, *id, *time, *totals),
+        Record::Early { time, tuple, sequence, len, bytes } => {
+            let piece = Piece { time: *time, sequence: *sequence, len: *len, bytes: (*bytes).into() };
+            pipeline.early.push(*tuple, piece, &mut pipeline.coverage);
+        }
+        Record::Translated { id, tuple } => {
+            if let Some(connection) = pipeline.connections.get_mut(id) {
+                Arc::make_mut(&mut connection.party).translated = Some(*tuple);
+            }
+        }
+        Record::ConnectFailed { id, time, tuple } => {
+            let party = party(pipeline, *id, *time, *tuple, How::Active);
+            pipeline.events.push(pipeline.builder.connect_failed(&party, *time));
+        }
+    }
+}
+
+fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tuple, how: How) -> Party {
+    let leg = match how {
+        How::Passive => Leg::Client,
+        How::Active => Leg::Backend,
+        How::Joined if listens(pipeline, &tuple) => Leg::Client,
+        How::Joined => Leg::Backend,
+    };
+    let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
+    Party { id, tuple, translated: None, how, opened, leg, internal }
+}
+
+/// Whether the controller's end of a connection is one of its listeners.
+fn listens<F>(pipeline: &Pipeline<F>, tuple: &Tuple) -> bool {
+    pipeline.listeners.iter().any(|listener| {
+        listener.port() == tuple.local.port()
+            && (listener.ip().is_unspecified() || listener.ip() == tuple.local.ip())
+    })
+}
+
+fn open<F: Feedback>(
+    pipeline: &mut Pipeline<F>,
+    id: ConnectionId,
+    time: Nanos,
+    tuple: Tuple,
+    how: How,
+    first: u32,
+) {
+    pipeline.now = pipeline.now.max(time);
+    let party = party(pipeline, id, time, tuple, how);
+    if let Some(known) = pipeline.connections.get_mut(&id) {
+        if how != How::Joined {
+            // Payload came before the handshake was over (TCP Fast Open): nothing of it is lost.
+            known.becomes(how, party.leg);
+            return;
+        }
+        // The kernel had to forget it: offsets start anew.
+        lose(pipeline, id);
+    }
+    if pipeline.connections.len() >= pipeline.limits.connections && !make_room(pipeline) {
+        pipeline.coverage.count(Loss::ConnectionLimit, 1, 0, time);
+        return;
+    }
+    match how {
+        How::Active => {
+            pipeline.opened.insert((tuple.local, tuple.remote));
+        }
+        How::Joined => pipeline.coverage.count(Loss::Joined, 1, 0, time),
+        How::Passive => {}
+    }
+    pipeline.connections.insert(id, Connection::new(party));
+    for piece in pipeline.early.take(&tuple) {
+        let offset = offset_of(piece.sequence, first, 0);
+        let Ok(skip) = usize::try_from(offset.saturating_neg().max(0)) else { continue };
+        let segment = Segment {
+            direction: Direction::Ingress,
+            offset: u64::try_from(offset).unwrap_or(0),
+            len: piece.len.saturating_sub(u32::try_from(skip).unwrap_or(u32::MAX)),
+            bytes: piece.bytes.get(skip..).unwrap_or_default(),
+            fin: false,
+            rst: false,
+        };
+        take_segment(pipeline, id, piece.time, &segment);
+    }
+}
+
+/// Ends the connections that were silent longest, whose end may have been among lost records. False if all are lively.
+fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
+    /// As long as Linux keeps a connection of which nothing is heard before it asks (`tcp_keepalive_time`).
+    const SILENT: Nanos = 7_200_000_000_000;
+    let deadline = pipeline.now.saturating_sub(SILENT);
+    let silent: Vec<ConnectionId> = pipeline
+        .connections
+        .iter()
+        .filter(|(_, connection)| connection.last < deadline)
+        .map(|(id, _)| *id)
+        .collect();
+    silent.iter().for_each(|id| lose(pipeline, *id));
+    !silent.is_empty()
+}
+
+fn take_segment<F: Feedback>(
+    pipeline: &mut Pipeline<F>,
+    id: ConnectionId,
+    time: Nanos,
+    segment: &Segment<'_>,
+) {
+    let Some(connection) = pipeline.connections.get_mut(&id) else {
+        pipeline.coverage.count(Loss::ConnectionUnknown, 1, u64::from(segment.len), time);
+        return;
+    };
+    let held = connection.held();
+    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
+    connection.push(segment, time, &pipeline.limits, &mut sink);
+    let now_held = connection.held();
+    if held != now_held || connection.is_waiting() {
+        pipeline.held = pipeline.held + now_held - held;
+        pipeline.waiting.insert(id);
+        if pipeline.held > pipeline.limits.held_bytes {
+            // All streams together hold too much: this one waits no longer.
+            connection.expire(&pipeline.limits, Nanos::MAX, &mut sink);
+            pipeline.held -= now_held - connection.held();
+        }
+    }
+    for direction in [Direction::Ingress, Direction::Egress] {
+        if let Some(offset) = connection.news(direction) {
+            pipeline.feedback.needed(id, direction, offset);
+        }
+    }
+    decode(pipeline, id);
+}
+
+/// Passes on what the decoder of a connection said.
+fn decode<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId) {
+    if pipeline.decoded.is_empty() {
+        return;
+    }
+    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    for decoded in pipeline.decoded.drain(..) {
+        let party = &connection.party;
+        match (decoded, party.leg) {
+            (Decoded::Request { key, head, .. }, Leg::Client) => {
+                connection.requests += 1;
+                pipeline.legs.client_request(party, key, head);
+            }
+            (Decoded::Request { key, head, time }, Leg::Backend) => {
+                connection.requests += 1;
+                pipeline.legs.backend_request(party, key, head, time);
+            }
+            (Decoded::Response { .. }, _) => {}
+            (Decoded::Finished(exchange), leg) => {
+                connection.tunnel |= exchange.tunnel.is_some();
+                // A malformed request was not announced, and is one all the same.
+                connection.requests += u64::from(exchange.request.head.is_none());
+                match leg {
+                    Leg::Client => {
+                        pipeline.legs.client_finished(party, exchange, pipeline.now, &mut pipeline.joined)
+                    }
+                    Leg::Backend => pipeline.legs.backend_finished(party, exchange, &mut pipeline.joined),
+                }
+            }
+            (Decoded::Trouble(trouble), _) => {
+                if let Reason::Malformed(what @ (Malformed::Tls | Malformed::Http2)) = trouble.reason {
+                    connection.foreign = Some(what);
+                }
+                pipeline.coverage.trouble(party, &trouble);
+            }
+        }
+    }
+}
+
+fn close<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, time: Nanos, totals: Option<Totals>) {
+    pipeline.now = pipeline.now.max(time);
+    end(pipeline, id, time, totals, End::Closed);
+}
+
+/// Ends a connection of which nothing more will be seen.
+pub(super) fn lose<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId) {
+    end(pipeline, id, pipeline.now, None, End::Lost);
+}
+
+fn end<F: Feedback>(
+    pipeline: &mut Pipeline<F>,
+    id: ConnectionId,
+    time: Nanos,
+    totals: Option<Totals>,
+    how: End,
+) {
+    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    let held = connection.held();
+    let aborted = totals.is_some_and(|totals| totals.aborted);
+    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
+    connection.finish(how, aborted, time, &mut sink);
+    pipeline.held -= held;
+    decode(pipeline, id);
+    pipeline.waiting.remove(&id);
+    let Some(connection) = pipeline.connections.remove(&id) else { return };
+    let tuple = connection.party.tuple;
+    pipeline.opened.remove(&(tuple.local, tuple.remote));
+    let [received, sent] = connection.bytes();
+    let end = ConnectionEnd {
+        time,
+        received,
+        sent,
+        totals,
+        requests: connection.requests,
+        tunnel: connection.tunnel,
+        foreign: connection.foreign,
+        reset: connection.reset,
+        lost: how == End::Lost,
+    };
+    pipeline.events.push(pipeline.builder.connection(&connection.party, &end));
+}
+
+/// Gives up what was waited for long enough.
+pub(super) fn expire<F: Feedback>(pipeline: &mut Pipeline<F>) {
+    pipeline.early.expire(pipeline.now, &mut pipeline.coverage);
+    if pipeline.waiting.is_empty() {
+        return;
+    }
+    let mut waiting: Vec<ConnectionId> = pipeline.waiting.drain().collect();
+    waiting.sort_unstable();
+    for id in waiting {
+        let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
+        let held = connection.held();
+        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
+        connection.expire(&pipeline.limits, pipeline.now, &mut sink);
+        pipeline.held -= held - connection.held();
+        if connection.is_waiting() {
+            pipeline.waiting.insert(id);
+        }
+        decode(pipeline, id);
+    }
+}

@@ -1,0 +1,195 @@
+//! `auditor replay`: a capture file through the same pipeline as live traffic, to standard output.
+//!
+//! Deterministic: time is that of the packets, and output is waited for, not dropped.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::attribute::Attribution;
+use crate::attribute::manifests::{self, ManifestError};
+use crate::capture::pcap::{self, Counters, Options, PcapError};
+use crate::capture::record::{Nanos, Record};
+use crate::config::{Config, Replay};
+use crate::emit::build::Moment;
+use crate::emit::id::Domain;
+use crate::emit::model::coverage::{Mode, Program, Reason, Subject, What};
+use crate::emit::model::{Count, Event, SCHEMA_VERSION, Text};
+use crate::emit::native;
+use crate::pipeline::Pipeline;
+
+/// Packet time between two looks at what was waited for long enough.
+const TICK: Nanos = 10_000_000;
+
+/// Why a replay failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The capture could not be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The capture.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The capture could not be read to its end; what came before is told.
+    #[error("{}", path.display())]
+    Capture {
+        /// The capture.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PcapError,
+    },
+    /// The manifests could not be read.
+    #[error(transparent)]
+    Manifests(#[from] ManifestError),
+    /// The events could not be written.
+    #[error("cannot write events to standard output")]
+    Output(#[source] io::Error),
+}
+
+/// Replays a capture. A reader of the output that leaves is no failure.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), ReplayError> {
+    let path = &replay.capture;
+    let file = File::open(path).map_err(|source| ReplayError::Open { path: path.clone(), source })?;
+    let attribution = match &config.manifests {
+        Some(dir) => Attribution::new(&manifests::load(dir)?.objects, &config.route_options()),
+        None => Attribution::none(),
+    };
+    let settings = config.event_settings(Domain::File);
+    let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), ());
+    let options =
+        Options { listen: replay.listen.iter().map(|port| port.get()).collect(), ..Options::default() };
+    let mut lines = Lines { output: BufWriter::new(output), sequence: 0, buffer: Vec::new(), failed: None };
+    let mut counters = Counters::default();
+    let mut clock = Clock::default();
+    let read = pcap::read(file, &options, &mut counters, &mut |record| {
+        if clock.started.is_none() {
+            clock.start(&record);
+            let started = clock.started.unwrap_or_default();
+            let event = pipeline.builder().moment(
+                What::Start,
+                started,
+                Moment { program: Some(program()), ..Moment::default() },
+            );
+            lines.write(vec![event]);
+        }
+        pipeline.record(&record);
+        if let Some(now) = clock.advance(&record) {
+            pipeline.tick(now);
+            lines.write(pipeline.take_events());
+        }
+    });
+    pipeline.finish();
+    lines.write(pipeline.take_events());
+    let stop = stop(&counters, read.as_ref().err(), path);
+    let event = pipeline.builder().moment(What::Stop, clock.now, stop);
+    lines.write(vec![event]);
+    lines.finish().map_err(ReplayError::Output)?;
+    read.map_err(|source| ReplayError::Capture { path: path.clone(), source })
+}
+
+/// The time of the packets.
+#[derive(Default)]
+struct Clock {
+    started: Option<Nanos>,
+    now: Nanos,
+    ticked: Nanos,
+}
+
+impl Clock {
+    fn start(&mut self, record: &Record<'_>) {
+        self.started = time(record);
+    }
+
+    /// The present, if a tick is due.
+    fn advance(&mut self, record: &Record<'_>) -> Option<Nanos> {
+        self.now = self.now.max(time(record)?);
+        (self.now >= self.ticked.saturating_add(TICK)).then(|| {
+            self.ticked = self.now;
+            self.now
+        })
+    }
+}
+
+fn time(record: &Record<'_>) -> Option<Nanos> {
+    match record {
+        Record::Opened { time, .. }
+        | Record::Segment { time, .. }
+        | Record::Early { time, .. }
+        | Record::ConnectFailed { time, .. }
+        | Record::Closed { time, .. } => Some(*time),
+        Record::Translated { .. } => None,
+    }
+}
+
+fn program() -> Program {
+    Program {
+        version: Text::from_static(env!("CARGO_PKG_VERSION")),
+        schema_version: SCHEMA_VERSION,
+        kernel: None,
+        boot_id: None,
+        mode: Mode::Replay,
+    }
+}
+
+/// What the file held that was not understood.
+fn stop(counters: &Counters, error: Option<&PcapError>, path: &std::path::Path) -> Moment {
+    let counters = [
+        ("packets", counters.packets),
+        ("tcp_packets", counters.tcp),
+        ("connections", counters.connections),
+        ("joined_connections", counters.joined),
+        ("foreign_connections", counters.foreign_connections),
+        ("not_ip_packets", counters.not_ip),
+        ("not_tcp_packets", counters.not_tcp),
+        ("fragments", counters.fragments),
+        ("unreadable_packets", counters.unreadable + counters.cut_headers + counters.unknown_link),
+        ("malformed_blocks", counters.malformed_blocks + counters.oversized_blocks),
+        ("packets_without_connection", counters.without_connection),
+    ];
+    Moment {
+        reason: error.map(|_| Reason::CaptureFileDamaged),
+        subject: Some(Subject { file: Some(Text::new(&path.to_string_lossy())), ..Subject::default() }),
+        counters: counters.into_iter().filter(|(_, count)| *count > 0).collect(),
+        message: error.map(ToString::to_string),
+        program: Some(program()),
+        ..Moment::default()
+    }
+}
+
+/// Events as lines, numbered.
+struct Lines<W: Write> {
+    output: BufWriter<W>,
+    sequence: u64,
+    buffer: Vec<u8>,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Lines<W> {
+    fn write(&mut self, events: Vec<Event>) {
+        for mut event in events {
+            event.sequence = Count::new(self.sequence);
+            self.sequence += 1;
+            self.buffer.clear();
+            let written = native::render(&event, &mut self.buffer).map_err(io::Error::from);
+            let written = written.and_then(|()| self.output.write_all(&self.buffer));
+            if let (Err(error), None) = (written, &self.failed) {
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        match self.failed.map_or_else(|| self.output.flush(), Err) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The process with rights: finds cgroups, attaches programs, reads files, supervises the decoding process.
+//!
+//! It never looks at traffic. All it takes from the other process is [`Answer`]s.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tracing::{error, info, warn};
+
+use super::channel::{Answer, Channel, DetachReason, Order, Target as Named};
+use super::error::{Refusal, RunError, system};
+use super::files;
+use crate::attribute::manifests::{self, Fingerprint};
+use crate::capture::kernel::attach::{Attachment, attach};
+use crate::config::Config;
+use crate::target::{Cgroup, Host, Target};
+
+/// Between two looks at cgroups and manifests.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the decoding process may take to end.
+const END: Duration = Duration::from_secs(30);
+/// So many failures of the decoding process within [`FAILING`] are the end.
+const MAX_FAILURES: usize = 5;
+const FAILING: Duration = Duration::from_secs(60);
+
+/// Audits the configured targets until told to stop.
+///
+/// # Errors
+/// [`RunError`]; nothing stays attached then.
+pub fn run(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
+    let mut mask = SigSet::empty();
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]
+        .into_iter()
+        .for_each(|signal| mask.add(signal));
+    mask.thread_block().map_err(system("block signals"))?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(system("receive signals"))?;
+    let host = Host::default();
+    let targets = config.require_targets().map_err(|_| RunError::OutOfTurn)?;
+    let targets = targets
+        .iter()
+        .map(|(target, _)| {
+            Ok(Watched { cgroup: host.resolve(target)?, target: target.clone(), attached: None })
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let mut attacher =
+        Attacher { config, object, host, targets, number: 0, manifests: None, failures: Vec::new() };
+    loop {
+        let mut decoder = attacher.start()?;
+        match attacher.supervise(&signals, &mut decoder)? {
+            Ended::Asked => return attacher.stop(decoder),
+            Ended::Failed => attacher.note_failure(decoder)?,
+        }
+    }
+}
+
+struct Attacher<'a> {
+    config: Config,
+    object: &'a [u8],
+    host: Host,
+    targets: Vec<Watched>,
+    /// Of the last attachment.
+    number: u32,
+    manifests: Option<Fingerprint>,
+    failures: Vec<Instant>,
+}
+
+/// A target and the cgroup that it is at present.
+struct Watched {
+    target: Target,
+    cgroup: Cgroup,
+    attached: Option<(Named, Attachment)>,
+}
+
+struct Decoder {
+    channel: Channel,
+    process: Child,
+}
+
+enum Ended {
+    Asked,
+    Failed,
+}
+
+impl Attacher<'_> {
+    /// Starts the decoding process, and attaches once it is ready for traffic.
+    fn start(&mut self) -> Result<Decoder, RunError> {
+        let (channel, theirs) = Channel::pair()?;
+        let process = Command::new("/proc/self/exe")
+            .arg("decode")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()
+            .map_err(RunError::Spawn)?;
+        let mut decoder = Decoder { channel, process };
+        match self.prepare(&decoder) {
+            Ok(()) => Ok(decoder),
+            Err(error) => {
+                // It ends when the channel does; it must not outlive this process.
+                let _ = decoder.process.kill();
+                let _ = decoder.process.wait();
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(&mut self, decoder: &Decoder) -> Result<(), RunError> {
+        decoder.channel.send(&Order::Configure(Box::new(self.config.clone())), &[])?;
+        match self.config.manifests.clone() {
+            Some(directory) => self.send_manifests(decoder, &directory)?,
+            None => decoder.channel.send(&Order::Manifests, &[])?,
+        }
+        match decoder.channel.receive()? {
+            Some((Answer::Ready, _)) => {}
+            Some((Answer::Refused { reason }, _)) => return Err(RunError::Refused(Refusal(reason.into()))),
+            None => return Err(RunError::OutOfTurn),
+        }
+        if !self.failures.is_empty() {
+            decoder.channel.send(&Order::Resumed, &[])?;
+        }
+        for place in 0..self.targets.len() {
+            self.attach(decoder, place)?;
+        }
+        Ok(())
+    }
+
+    fn send_manifests(&mut self, decoder: &Decoder, directory: &Path) -> Result<(), RunError> {
+        let read = manifests::read(directory)?;
+        self.manifests = Some(read.fingerprint);
+        let memory = files::pack(&read.files).map_err(RunError::Spawn)?;
+        Ok(decoder.channel.send(&Order::Manifests, &[memory.as_fd()])?)
+    }
+
+    fn attach(&mut self, decoder: &Decoder, place: usize) -> Result<(), RunError> {
+        let Some(watched) = self.targets.get_mut(place) else { return Ok(()) };
+        let attachment = attach(self.object, &watched.cgroup.directory, self.config.attach_options())?;
+        let handles = attachment.handles()?;
+        self.number += 1;
+        let name = Named { cgroup: watched.cgroup.path.to_string_lossy().into_owned(), number: self.number };
+        let order =
+            Order::Attached { target: name.clone(), ring_bytes: handles.ring_bytes, cpus: handles.cpus };
+        let descriptors = [handles.ring.as_fd(), handles.wants.as_fd(), handles.counters.as_fd()];
+        decoder.channel.send(&order, &descriptors)?;
+        watched.attached = Some((name, attachment));
+        Ok(())
+    }
+
+    /// Looks after everything until told to stop, or the decoding process is gone.
+    fn supervise(&mut self, signals: &SignalFd, decoder: &mut Decoder) -> Result<Ended, RunError> {
+        let mut looked = Instant::now();
+        loop {
+            let mut polled = [
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(decoder.channel.as_fd(), PollFlags::POLLIN),
+            ];
+            let timeout =
+                PollTimeout::try_from(LOOK.saturating_sub(looked.elapsed())).unwrap_or(PollTimeout::ZERO);
+            poll(&mut polled, timeout).map_err(system("wait"))?;
+            while let Some(signal) = signals.read_signal().map_err(system("receive signals"))? {
+                match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
+                    Some(Signal::SIGTERM | Signal::SIGINT) => return Ok(Ended::Asked),
+                    Some(Signal::SIGHUP) => self.look_at_manifests(decoder)?,
+                    _ => {}
+                }
+            }
+            if decoder.process.try_wait().map_err(RunError::Spawn)?.is_some() {
+                return Ok(Ended::Failed);
+            }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                self.look_at_manifests(decoder)?;
+                self.look_at_cgroups(decoder)?;
+            }
+        }
+    }
+
+    fn look_at_manifests(&mut self, decoder: &Decoder) -> Result<(), RunError> {
+        let Some(directory) = self.config.manifests.clone() else { return Ok(()) };
+        let unreadable = match manifests::fingerprint(&directory) {
+            Ok(now) if self.manifests.as_ref() == Some(&now) => return Ok(()),
+            Ok(_) => match self.send_manifests(decoder, &directory) {
+                Err(RunError::Manifests(error)) => error,
+                other => return other,
+            },
+            // Told once, until it can be read again.
+            Err(_) if self.manifests.is_none() => return Ok(()),
+            Err(error) => error,
+        };
+        self.manifests = None;
+        Ok(decoder.channel.send(&Order::ManifestsUnreadable { reason: unreadable.to_string() }, &[])?)
+    }
+
+    /// Detaches from cgroups that are gone, and attaches to what has come in their place.
+    fn look_at_cgroups(&mut self, decoder: &Decoder) -> Result<(), RunError> {
+        for place in 0..self.targets.len() {
+            let Some(watched) = self.targets.get_mut(place) else { continue };
+            if exists(&watched.cgroup.directory, watched.cgroup.id) && watched.attached.is_some() {
+                continue;
+            }
+            if let Some((target, attachment)) = watched.attached.take() {
+                warn!(cgroup = %target.cgroup, "The cgroup is gone; waiting for it to come back");
+                drop(attachment);
+                decoder.channel.send(&Order::Detached { target, reason: DetachReason::CgroupGone }, &[])?;
+            }
+            let Ok(cgroup) = self.host.resolve(&watched.target) else { continue };
+            watched.cgroup = cgroup;
+            if let Err(error) = self.attach(decoder, place) {
+                // It may have gone again meanwhile: the next look tells.
+                error!(%error, "Cannot attach to a cgroup that has come back");
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches, lets the decoding process empty the rings, and waits for its end.
+    fn stop(&mut self, mut decoder: Decoder) -> Result<ExitCode, RunError> {
+        info!("Stopping");
+        self.targets.iter_mut().for_each(|watched| watched.attached = None);
+        decoder.channel.send(&Order::Stop, &[])?;
+        let asked = Instant::now();
+        while asked.elapsed() < END {
+            if let Some(status) = decoder.process.try_wait().map_err(RunError::Spawn)? {
+                return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            // The channel ends with the process.
+            let mut polled = [PollFd::new(decoder.channel.as_fd(), PollFlags::POLLIN)];
+            poll(&mut polled, PollTimeout::from(100_u16)).map_err(system("wait"))?;
+        }
+        error!("The decoding process does not end; it is killed, and what it held is lost");
+        let _ = decoder.process.kill();
+        let _ = decoder.process.wait();
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// The decoding process is gone without being asked: what it knew is lost, so everything is attached anew.
+    fn note_failure(&mut self, mut decoder: Decoder) -> Result<(), RunError> {
+        let status = decoder.process.wait().map_err(RunError::Spawn)?;
+        error!(%status, "The decoding process failed; starting another. What was in flight is lost");
+        self.targets.iter_mut().for_each(|watched| watched.attached = None);
+        self.failures.retain(|failure| failure.elapsed() < FAILING);
+        self.failures.push(Instant::now());
+        if self.failures.len() >= MAX_FAILURES {
+            return Err(RunError::Failing(self.failures.len(), FAILING));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the directory is still the same cgroup.
+fn exists(directory: &PathBuf, id: u64) -> bool {
+    fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id)
+}

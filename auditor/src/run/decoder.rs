@@ -1,0 +1,258 @@
+//! The process without rights: decodes, attributes, emits.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auditor_ebpf::abi::COUNTER_NAMES;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing::{error, info, warn};
+
+use super::channel::{Answer, Channel, DetachReason, Order, Target};
+use super::error::{RunError, system};
+use super::worker::{Input, Worker};
+use super::{files, privileges};
+use crate::attribute::{Attribution, manifests};
+use crate::capture::kernel::clock::{Clock, present};
+use crate::capture::kernel::memory::{Counters, Wants};
+use crate::capture::kernel::ring::Ring;
+use crate::config::Config;
+use crate::emit::build::{Builder, Moment};
+use crate::emit::id::Domain;
+use crate::emit::model::coverage::{Mode, Program, Reason, Subject, What};
+use crate::emit::model::{Kind, SCHEMA_VERSION, Text};
+use crate::emit::writer::{self, Outlet, Writer};
+use crate::pipeline::Pipeline;
+
+/// How long the output may take nothing at the end before it is left behind.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+/// Between two looks at what the output could not take.
+const REPORT: u16 = 1000;
+
+/// Works for the process on the other end of standard input until that is done.
+///
+/// # Errors
+/// [`RunError`].
+pub fn run(start_log: impl FnOnce(&Config)) -> Result<ExitCode, RunError> {
+    let inherited: OwnedFd = io::stdin().as_fd().try_clone_to_owned().map_err(RunError::Spawn)?;
+    let channel = Channel::from(inherited);
+    let Some((Order::Configure(config), _)) = channel.receive()? else { return Err(RunError::OutOfTurn) };
+    start_log(&config);
+    privileges::give_up(config.user)?;
+    let output = io::stdout().as_fd().try_clone_to_owned().map_err(RunError::Spawn)?;
+    let (outlet, writer) = writer::start(File::from(output), config.output_queue as usize)?;
+    Decoder::new(*config, channel, outlet)?.work(writer)
+}
+
+struct Decoder {
+    config: Config,
+    channel: Channel,
+    outlet: Outlet,
+    clock: Clock,
+    builder: Builder,
+    program: Program,
+    domain: Domain,
+    attribution: Arc<Attribution>,
+    ready: bool,
+    workers: Vec<(Target, Worker)>,
+}
+
+impl Decoder {
+    fn new(config: Config, channel: Channel, outlet: Outlet) -> Result<Self, RunError> {
+        let clock = Clock::now().map_err(system("read the clocks"))?;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let boot: uuid::Uuid = boot.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        let program = Program {
+            version: Text::from_static(env!("CARGO_PKG_VERSION")),
+            schema_version: SCHEMA_VERSION,
+            kernel: release.map(|release| Text::new(release.trim())),
+            boot_id: Some(Text::new(&boot.to_string())),
+            mode: Mode::Live,
+        };
+        let domain = Domain::Boot(boot);
+        let attribution = Arc::new(Attribution::none());
+        let builder = Builder::new(config.event_settings(domain), Arc::clone(&attribution));
+        Ok(Self {
+            config,
+            channel,
+            outlet,
+            clock,
+            builder,
+            program,
+            domain,
+            attribution,
+            ready: false,
+            workers: Vec::new(),
+        })
+    }
+
+    fn work(mut self, writer: Writer) -> Result<ExitCode, RunError> {
+        self.tell(What::Start, Moment { program: Some(self.program.clone()), ..Moment::default() });
+        loop {
+            let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+            let readable = poll(&mut polled, PollTimeout::from(REPORT)).map_err(system("wait for orders"))?;
+            self.report_dropped();
+            if readable == 0 {
+                continue;
+            }
+            // The end of the channel is the end of the other process: nothing is attached any more.
+            let order = self.channel.receive()?;
+            let Some((order, descriptors)) = order else { break };
+            if matches!(order, Order::Stop) {
+                break;
+            }
+            self.obey(order, descriptors)?;
+        }
+        while let Some((target, worker)) = self.workers.pop() {
+            self.detach(&target, worker, DetachReason::Stopping);
+        }
+        self.report_dropped();
+        let books = self.outlet.meter().books();
+        let counters = vec![("captured", books.captured), ("dropped", books.dropped)];
+        let program = Some(self.program.clone());
+        self.tell(
+            What::Stop,
+            Moment { reason: Some(Reason::Requested), program, counters, ..Moment::default() },
+        );
+        drop(self.outlet);
+        writer.join(LAST_WRITE)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn obey(&mut self, order: Order, descriptors: Vec<OwnedFd>) -> Result<(), RunError> {
+        match order {
+            Order::Manifests => self.read_manifests(descriptors),
+            Order::ManifestsUnreadable { reason } => {
+                warn!(%reason, "The manifests cannot be read; the ones before stay in force");
+                self.reloaded(Some(reason));
+                Ok(())
+            }
+            Order::Attached { target, ring_bytes, cpus } => {
+                self.attach(target, ring_bytes, cpus, descriptors)
+            }
+            Order::Detached { target, reason } => {
+                if let Some(place) = self.workers.iter().position(|(other, _)| *other == target) {
+                    let (target, worker) = self.workers.swap_remove(place);
+                    self.detach(&target, worker, reason);
+                }
+                Ok(())
+            }
+            Order::Resumed => {
+                self.tell(What::Gap, Moment { reason: Some(Reason::Failed), ..Moment::default() });
+                Ok(())
+            }
+            Order::Configure(_) | Order::Stop => Err(RunError::OutOfTurn),
+        }
+    }
+
+    /// New manifests, or none at all for the first time.
+    fn read_manifests(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), RunError> {
+        let objects = match descriptors.into_iter().next() {
+            Some(memory) => files::unpack(memory)
+                .map_err(|error| error.to_string())
+                .and_then(|files| manifests::parse_all(&files).map_err(|error| error.to_string()))
+                .map(|objects| Attribution::new(&objects, &self.config.route_options())),
+            None => Ok(Attribution::none()),
+        };
+        let first = !std::mem::replace(&mut self.ready, true);
+        match objects {
+            Ok(attribution) => {
+                for problem in attribution.routes.problems() {
+                    warn!(%problem, "A part of an Ingress cannot be used");
+                }
+                self.attribution = Arc::new(attribution);
+                self.workers.iter().for_each(|(_, worker)| worker.set_attribution(&self.attribution));
+                if first {
+                    self.channel.send(&Answer::Ready, &[])?;
+                } else {
+                    info!("The manifests have changed and are in force");
+                    self.reloaded(None);
+                }
+            }
+            Err(reason) if first => self.channel.send(&Answer::Refused { reason }, &[])?,
+            Err(reason) => {
+                warn!(%reason, "The changed manifests are invalid; the ones before stay in force");
+                self.reloaded(Some(reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn reloaded(&mut self, error: Option<String>) {
+        let reason = error.as_ref().map(|_| Reason::InvalidObject);
+        self.tell(What::Reload, Moment { reason, message: error, ..Moment::default() });
+    }
+
+    fn attach(
+        &mut self,
+        target: Target,
+        ring_bytes: u32,
+        cpus: u32,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), RunError> {
+        let Ok([ring, wants, counters]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+            return Err(RunError::OutOfTurn);
+        };
+        let map = system("map the kernel's memory");
+        let input = Input {
+            ring: Ring::new(ring, ring_bytes).map_err(&map)?,
+            wants: Wants::new(&wants).map_err(&map)?,
+            counters: Counters::new(&counters, cpus).map_err(&map)?,
+            clock: self.clock,
+            pause: Duration::from_millis(self.config.poll_interval_ms.into()),
+        };
+        let (limits, settings) = (self.config.pipeline_limits(), self.config.event_settings(self.domain));
+        let attribution = Arc::clone(&self.attribution);
+        let pipeline = move |wants| Pipeline::new(limits, settings, attribution, wants);
+        let name = format!("drain-{}", target.number);
+        let worker = Worker::start(name, input, pipeline, self.outlet.another()).map_err(RunError::Spawn)?;
+        info!(cgroup = %target.cgroup, "Attached");
+        self.tell(What::Attach, Moment { subject: Some(subject(&target)), ..Moment::default() });
+        self.workers.push((target, worker));
+        Ok(())
+    }
+
+    fn detach(&mut self, target: &Target, worker: Worker, reason: DetachReason) {
+        let counted = worker.finish();
+        if counted.is_none() {
+            error!(cgroup = %target.cgroup, "The thread that drains this cgroup's ring failed; what it held is lost");
+        }
+        let reason = match (reason, &counted) {
+            (_, None) => Reason::Failed,
+            (DetachReason::Stopping, _) => Reason::Requested,
+            (DetachReason::CgroupGone, _) => Reason::CgroupGone,
+        };
+        let counters = COUNTER_NAMES.into_iter().zip(counted.unwrap_or_default()).collect();
+        let subject = Some(subject(target));
+        self.tell(What::Detach, Moment { reason: Some(reason), subject, counters, ..Moment::default() });
+    }
+
+    /// Says what the output could not take.
+    fn report_dropped(&mut self) {
+        let Some(dropped) = self.outlet.take_dropped() else { return };
+        let reason = if dropped.closed { Reason::OutputClosed } else { Reason::OutputBlocked };
+        let counters = Kind::ALL.iter().zip(dropped.by_kind).filter(|(_, count)| *count > 0);
+        let counters = counters.map(|(kind, count)| (kind.name(), count)).collect();
+        error!(
+            ?reason,
+            events = dropped.by_kind.iter().sum::<u64>(),
+            "Events were dropped: the output does not take them"
+        );
+        let count = Some(dropped.by_kind.iter().sum());
+        self.tell(What::Loss, Moment { reason: Some(reason), count, counters, ..Moment::default() });
+    }
+
+    fn tell(&mut self, what: What, moment: Moment) {
+        let now = present(&self.clock).unwrap_or_default();
+        let event = self.builder.moment(what, now, moment);
+        self.outlet.send(vec![event]);
+    }
+}
+
+fn subject(target: &Target) -> Subject {
+    Subject { cgroup: Some(Text::new(&target.cgroup)), ..Subject::default() }
+}

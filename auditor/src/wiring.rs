@@ -1,0 +1,87 @@
+//! From the configuration to the settings of each part.
+
+use std::sync::Arc;
+
+use crate::assemble::stream;
+use crate::attribute::objects::ObjectName;
+use crate::attribute::routes::{ClassFilter, Options, PortRef};
+use crate::capture::kernel::attach;
+use crate::config::Config;
+use crate::decode::http1;
+use crate::emit::build::Settings;
+use crate::emit::id::Domain;
+use crate::emit::model::{Controller, Source, Text};
+use crate::pipeline::Limits;
+
+impl Config {
+    /// Bounds of a pipeline.
+    #[must_use]
+    pub fn pipeline_limits(&self) -> Limits {
+        let limits = &self.limits;
+        Limits {
+            connections: limits.max_connections as usize,
+            stream: stream::Limits {
+                bytes: limits.held_bytes_per_connection as usize,
+                ..stream::Limits::default()
+            },
+            held_bytes: limits.held_bytes as usize,
+            http1: http1::Limits::default(),
+        }
+    }
+
+    /// How the kernel programs are loaded.
+    #[must_use]
+    pub fn attach_options(&self) -> attach::Options {
+        attach::Options {
+            ring_bytes: self.limits.ring_bytes,
+            request_window: self.limits.request_window.into(),
+            response_window: self.limits.response_window.into(),
+            max_sockets: self.limits.max_connections,
+        }
+    }
+
+    /// How routes are read.
+    #[must_use]
+    pub fn route_options(&self) -> Options {
+        let default_backend = self.default_backend.as_ref().map(|backend| {
+            let name = ObjectName {
+                namespace: backend.namespace.as_str().into(),
+                name: backend.service.as_str().into(),
+            };
+            let port = match backend.port.parse() {
+                Ok(number) => PortRef::Number(number),
+                Err(_) => PortRef::Name(backend.port.as_str().into()),
+            };
+            (name, port)
+        });
+        let names = self.ingress_class.iter().cloned().collect();
+        let classes = ClassFilter { names, ..ClassFilter::default() };
+        Options { classes, default_backend, falls_through: false }
+    }
+
+    /// What events say.
+    #[must_use]
+    pub fn event_settings(&self, domain: Domain) -> Settings {
+        let text = |value: &Option<String>| value.as_deref().map(Text::new);
+        let labels = &self.controller;
+        let controller = Controller {
+            kind: text(&labels.kind),
+            namespace: text(&labels.namespace),
+            pod: text(&labels.pod),
+            container: text(&labels.container),
+        };
+        let known = controller != Controller::default();
+        Settings {
+            source: Arc::new(Source {
+                cluster: text(&self.cluster),
+                node: Text::new(&self.node),
+                controller: known.then_some(controller),
+            }),
+            domain,
+            management_ports: self.management.ports.clone(),
+            management_paths: self.management.paths.clone(),
+            query_allow: self.query_allow.clone(),
+            trusted: self.trusted.clone(),
+        }
+    }
+}
