@@ -7,6 +7,8 @@
 mod error;
 mod file;
 mod network;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::fs::File;
