@@ -2,7 +2,8 @@
 //!
 //! A lookup goes down as far as rules go, so a path of ten thousand slashes costs no more than the deepest rule. Few
 //! children are searched by comparing; many are hashed, with the standard library's keyed hash, which nobody who writes
-//! objects or requests can make collide.
+//! objects or requests can make collide. What is compared lies together in memory: with ten thousand hosts, a decision
+//! costs what its cache misses cost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,6 +14,12 @@ use super::{PathType, Route};
 #[derive(Debug)]
 pub(super) struct Table {
     nodes: Box<[Node]>,
+    /// The children of all nodes that have few, node by node, sorted by element.
+    edges: Box<[Edge]>,
+    /// The elements of those edges.
+    text: Box<[u8]>,
+    /// The children of the nodes that have many.
+    wide: Box<[HashMap<Box<[u8]>, u32>]>,
     default_backend: Option<Arc<Route>>,
 }
 
@@ -22,35 +29,23 @@ struct Node {
     leaf: Leaf,
 }
 
-/// The nodes below a node, by element.
-#[derive(Debug)]
+/// The nodes below a node.
+#[derive(Clone, Copy, Debug)]
 enum Children {
-    /// At most [`FEW`], sorted.
-    Few(Box<[(Box<[u8]>, u32)]>),
-    Many(Box<HashMap<Box<[u8]>, u32>>),
+    /// A range of the table's edges.
+    Few { first: u32, count: u32 },
+    /// A place in the table's `wide`.
+    Many(u32),
 }
 
 /// Up to here comparing is faster than hashing, and takes less memory: nearly every node has no child, or one.
 const FEW: usize = 8;
 
-impl Children {
-    fn new(children: BTreeMap<Box<[u8]>, u32>) -> Self {
-        if children.len() <= FEW {
-            Self::Few(children.into_iter().collect())
-        } else {
-            Self::Many(Box::new(children.into_iter().collect()))
-        }
-    }
-
-    fn get(&self, element: &[u8]) -> Option<u32> {
-        match self {
-            Self::Few(children) => {
-                let found = children.binary_search_by(|(name, _)| (**name).cmp(element)).ok()?;
-                children.get(found).map(|(_, node)| *node)
-            }
-            Self::Many(children) => children.get(element).copied(),
-        }
-    }
+#[derive(Debug)]
+struct Edge {
+    start: u32,
+    length: u32,
+    node: u32,
 }
 
 /// The rules that end at a node.
@@ -66,17 +61,31 @@ struct Leaf {
 impl Table {
     /// The rule that takes a normalised path.
     pub(super) fn find(&self, path: &[u8]) -> Option<&Arc<Route>> {
-        let (mut elements, slash) = elements(path);
+        let (elements, slash) = elements(path);
         let mut node = self.nodes.first()?;
         let mut best = node.leaf.prefix.as_ref();
-        for element in &mut elements {
-            let Some(child) = node.children.get(element) else { return best };
+        for element in elements {
+            let Some(child) = self.child(node.children, element) else { return best };
             node = self.nodes.get(child as usize)?;
             best = node.leaf.prefix.as_ref().or(best);
         }
         // An Exact match is as long as the path: no Prefix is longer, and of equals it comes first.
         let exact = if slash { &node.leaf.exact_slash } else { &node.leaf.exact };
         exact.as_ref().or(best)
+    }
+
+    fn child(&self, children: Children, element: &[u8]) -> Option<u32> {
+        let (first, count) = match children {
+            Children::Few { first, count } => (first as usize, count as usize),
+            Children::Many(place) => return self.wide.get(place as usize)?.get(element).copied(),
+        };
+        let edges = self.edges.get(first..first + count)?;
+        let name = |edge: &Edge| {
+            let start = edge.start as usize;
+            self.text.get(start..start + edge.length as usize).unwrap_or_default()
+        };
+        let found = edges.binary_search_by(|edge| name(edge).cmp(element)).ok()?;
+        edges.get(found).map(|edge| edge.node)
     }
 
     /// The default backend of the oldest Ingress that has one and a rule for this host.
@@ -129,10 +138,8 @@ impl Builder {
             at = match known {
                 Some(child) => child as usize,
                 None => {
-                    // Paths are bounded by the size of what was read, far below 2^32 elements.
-                    let child = u32::try_from(next).unwrap_or(u32::MAX);
                     if let Some(node) = self.nodes.get_mut(at) {
-                        node.children.insert(element.into(), child);
+                        node.children.insert(element.into(), narrow(next));
                     }
                     self.nodes.push(Growing::default());
                     next
@@ -165,7 +172,33 @@ impl Builder {
     }
 
     pub(super) fn build(self) -> Table {
-        let freeze = |node: Growing| Node { children: Children::new(node.children), leaf: node.leaf };
-        Table { nodes: self.nodes.into_iter().map(freeze).collect(), default_backend: self.default_backend }
+        let (mut nodes, mut edges, mut text, mut wide) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for node in self.nodes {
+            let children = if node.children.len() <= FEW {
+                let first = narrow(edges.len());
+                for (name, node) in &node.children {
+                    edges.push(Edge { start: narrow(text.len()), length: narrow(name.len()), node: *node });
+                    text.extend_from_slice(name);
+                }
+                Children::Few { first, count: narrow(node.children.len()) }
+            } else {
+                wide.push(node.children.into_iter().collect());
+                Children::Many(narrow(wide.len() - 1))
+            };
+            nodes.push(Node { children, leaf: node.leaf });
+        }
+        Table {
+            nodes: nodes.into(),
+            edges: edges.into(),
+            text: text.into(),
+            wide: wide.into(),
+            default_backend: self.default_backend,
+        }
     }
+}
+
+/// Counts of nodes and bytes are bounded by the bytes of the objects, which stay far below 4 GiB. Were they not, what lies
+/// beyond would not be found, as every place is looked up with a check.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
