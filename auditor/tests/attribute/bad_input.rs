@@ -39,6 +39,8 @@ fn errors_name_file_line_and_key() {
     error("a.yaml", "kind: x\n  bad: y\n", "a.yaml:2:");
     error("a.yaml", "kind: Pod\nkind: Pod\n", "a.yaml:2:");
     error("a.yaml", "- 1\n", "a.yaml:1:");
+    error("a.yaml", "kind: Ingress\nmetadata: {name: a}\n", "a.yaml:1: apiVersion is missing");
+    error("a.yaml", "kind: List\nitems: []\n", "a.yaml:1: apiVersion is missing");
     error("a.yaml", "apiVersion: v1\nkind: Pod\n", "a.yaml:1: Pod without metadata.name");
     error(
         "a.yaml",

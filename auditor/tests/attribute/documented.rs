@@ -80,6 +80,8 @@ fn hostname_wildcards() {
         ("*.foo.com", "baz.bar.foo.com", false),
         ("*.foo.com", "foo.com", false),
         ("*.foo.com", ".foo.com", false),
+        ("*.foo.com", "x@bar.foo.com", false),
+        ("foo.com", "x@foo.com", false),
         ("*.foo.com", "BAR.Foo.COM.:8443", true),
         ("foo.com", "foo.com", true),
         ("foo.com", "FOO.com:80", true),
@@ -256,4 +258,17 @@ fn implementation_specific_is_a_prefix_and_says_so() {
     assert_eq!(decision.reason, Reason::ImplementationSpecificPath);
     assert_eq!(decision.route.unwrap().path_type, Some(PathType::ImplementationSpecific));
     assert_eq!(service(&decide(&routes, "a.b", "/bar")), Some("root"));
+}
+
+/// More children than are searched by comparing.
+#[test]
+fn a_host_with_many_paths_finds_each_of_them() {
+    let paths: Vec<String> = (0..100).map(|number| format!("/app{number}")).collect();
+    let rules: Vec<_> =
+        paths.iter().map(|path| ("a.b", "Prefix", path.as_str(), path.trim_start_matches('/'))).collect();
+    let routes = routes(&ingress("web", &rules));
+    for path in &paths {
+        assert_eq!(service(&decide(&routes, "a.b", &format!("{path}/x"))), path.strip_prefix('/'));
+    }
+    assert_eq!(service(&decide(&routes, "a.b", "/app100")), None);
 }

@@ -52,7 +52,7 @@ fn model(rules: &[Rule], host: &str, path: &str) -> (Option<usize>, bool) {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let element = select(vec!["a", "b", "ab", "A", ".x", "a.b"]);
+    let element = select(vec!["a", "b", "ab", "A", ".x", "a.b", "c", "d", "e", "f", "g", "h"]);
     (prop::collection::vec(element, 0..4), any::<bool>()).prop_map(|(elements, slash)| {
         let path = format!("/{}", elements.join("/"));
         if slash && path.len() > 1 { path + "/" } else { path }
@@ -70,8 +70,8 @@ proptest! {
 
     #[test]
     fn the_index_decides_as_the_specification_does(
-        rules in prop::collection::vec(rule(), 0..12),
-        cut in 0_usize..12,
+        rules in prop::collection::vec(rule(), 0..60),
+        cut in 0_usize..60,
         host in select(vec!["a.b", "x.a.b", "y.a.b", "z.y.a.b", "b", "q.b", "", ".b", "c"]),
         path in path(),
     ) {

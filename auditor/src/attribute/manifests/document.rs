@@ -162,10 +162,10 @@ pub(super) fn read(
 ) -> Result<Vec<Object>, ManifestError> {
     let line = source.first_line();
     let head = parse(file, source, None, std::marker::PhantomData::<Head>)?;
-    let version = head.api_version.unwrap_or_default();
-    let Some(name) = head.kind else {
-        return Err(ManifestError::NoKind { file: file.to_owned(), line, key: "kind".to_owned() });
-    };
+    let missing = |key: &str| ManifestError::NoKind { file: file.to_owned(), line, key: key.to_owned() };
+    let name = head.kind.ok_or_else(|| missing("kind"))?;
+    // Without the group it cannot be told whether the object matters, and guessing no would lose it silently.
+    let version = head.api_version.ok_or_else(|| missing("apiVersion"))?;
     // `kubectl get -o yaml` writes List; the API server writes IngressList, whose items do not repeat their kind.
     let of_kind = name.strip_suffix("List").and_then(|item| Kind::of(item, &version));
     if of_kind.is_none() && !(name == "List" && version == "v1") {

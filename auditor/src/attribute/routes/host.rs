@@ -85,12 +85,7 @@ impl RequestHost {
     /// Reads a Host header, an `:authority`, or the authority of a target. Never fails: what is no name matches nothing.
     pub(super) fn new(authority: &[u8]) -> Self {
         let none = Self { buffer: [0; MAX_HOST], length: 0 };
-        // User information has no place in Host (RFC 9110, 4.2.4); the name is what follows it.
-        let host = match memchr::memrchr(b'@', authority) {
-            Some(at) => authority.get(at + 1..).unwrap_or_default(),
-            None => authority,
-        };
-        let host = host.trim_ascii();
+        let host = authority.trim_ascii();
         // An address literal is never the host of a rule, and holds colons that are no port.
         if host.first() == Some(&b'[') {
             return none;
@@ -100,11 +95,15 @@ impl RequestHost {
             None => host,
         };
         let host = host.strip_suffix(b".").unwrap_or(host);
+        // User information is not part of a Host (RFC 9110, 7.2); an `@` is one of the bytes that no name has.
+        let named = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if !host.iter().all(named) {
+            return none;
+        }
         let mut buffer = [0; MAX_HOST];
         let Some(target) = buffer.get_mut(..host.len()) else { return none };
-        for (to, from) in target.iter_mut().zip(host) {
-            *to = from.to_ascii_lowercase();
-        }
+        target.copy_from_slice(host);
+        target.make_ascii_lowercase();
         Self { buffer, length: host.len() }
     }
 
@@ -162,7 +161,9 @@ mod tests {
             ("foo.com:8080", "foo.com", Some("com")),
             ("foo.com.", "foo.com", Some("com")),
             ("foo.com.:443", "foo.com", Some("com")),
-            ("user@foo.com", "foo.com", Some("com")),
+            ("user@foo.com", "", None),
+            ("a b.foo.com", "", None),
+            ("a_b.foo.com", "a_b.foo.com", Some("foo.com")),
             ("localhost", "localhost", None),
             (".foo.com", ".foo.com", None),
             ("[::1]:80", "", None),
