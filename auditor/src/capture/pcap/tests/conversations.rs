@@ -7,7 +7,9 @@ use super::build::{Format, Talk, Tcp, file};
 use super::{Direction, Options, Outcome};
 
 /// One connection: initial sequence numbers, what is said by whom, whether it closes.
-fn conversation() -> impl Strategy<Value = ([u32; 2], Vec<(usize, Vec<u8>)>, bool)> {
+type Conversation = ([u32; 2], Vec<(usize, Vec<u8>)>, bool);
+
+fn conversation() -> impl Strategy<Value = Conversation> {
     let isn = prop_oneof![any::<u32>(), (u32::MAX - 3000)..=u32::MAX];
     let said = prop::collection::vec((0..2usize, prop::collection::vec(any::<u8>(), 1..1200)), 1..12);
     ([isn.clone(), isn], said, any::<bool>())

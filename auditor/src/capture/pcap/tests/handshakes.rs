@@ -176,6 +176,8 @@ fn a_stray_syn_hides_nothing() {
     // A client may send a SYN into its own connection: the server answers with a challenge ACK, and goes on (RFC 5961).
     let mut talk = talk();
     talk.push(Tcp::new(talk.client, talk.server, 123_456, None, SYN));
+    // It cannot answer its own SYN either.
+    talk.push(Tcp::new(talk.client, talk.server, 123_456, Some(123_457), SYN));
     talk.say(1, "");
     talk.push(Tcp::new(talk.client, talk.server, 123_457, Some(talk.next[1]), 0).with("decoy"));
     talk.say(0, "GET /admin");
@@ -192,7 +194,7 @@ fn a_stray_syn_hides_nothing() {
         (stream.collect::<Vec<_>>(), outcome.stream(id, Direction::Egress).bytes)
     };
     assert!(ingress.contains(&(0, b"ping".to_vec())) && ingress.contains(&(4, b"GET /admin".to_vec())));
-    assert_eq!((egress, outcome.counters.stray_syns), (b"pongsecret".to_vec(), 1));
+    assert_eq!((egress, outcome.counters.stray_syns), (b"pongsecret".to_vec(), 2));
 }
 
 #[test]
@@ -422,4 +424,20 @@ fn an_acknowledgment_of_nothing_is_not_taken() {
     let outcome = outcome(&talk.packets);
     assert_eq!(outcome.texts(outcome.only()), texts("pingGET /", "pong"));
     assert_eq!(outcome.counters.implausible_bytes, 15);
+}
+
+#[test]
+fn a_joined_connection_is_not_led_astray_either() {
+    // The server is heard first, then the client with steps that each lie within a window of the one before.
+    let mut talk = talk();
+    talk.say(1, "more");
+    let mut packets = talk.packets.split_off(5);
+    for step in [0x3000_0000u32, 0x6000_0000, 0x9000_0000] {
+        let mut far = talk.draft(0, 0).with("far");
+        far.seq = far.seq.wrapping_add(step);
+        packets.push(far);
+    }
+    let outcome = outcome(&packets);
+    outcome.only();
+    assert_eq!((outcome.counters.delivered_bytes, outcome.counters.implausible_bytes), (4 + 3, 6));
 }
