@@ -30,11 +30,17 @@ struct Line {
     uri: String,
     status: i32,
     body_bytes: String,
+    /// nginx: bytes sent of the whole response.
+    #[serde(default)]
+    sent: Option<String>,
     request_id: String,
     /// nginx: `OK` if the response was sent whole. `HAProxy`: `--` at the end of a normal session.
     ended: String,
     /// The response's Transfer-Encoding.
     encoding: String,
+    /// nginx: the request's Expect.
+    #[serde(default)]
+    expect: String,
 }
 
 /// The entries of a log in our own line format.
@@ -49,10 +55,14 @@ pub fn read_lines(path: &Path) -> Result<Vec<LogEntry>> {
 fn parse_line(line: &str) -> Result<LogEntry> {
     let line: Line = serde_json::from_str(line).with_context(|| format!("log line {line}"))?;
     // nginx logs 499 for a client that left before there was a response, HAProxy -1: nothing was sent.
-    let status = u16::try_from(line.status).ok().filter(|status| *status != 499);
+    // nginx also logs the status that it would have sent to a client that broke off its body.
+    let sent = line.sent.as_deref() != Some("0");
+    let status = u16::try_from(line.status).ok().filter(|status| *status != 499 && sent);
     let whole = matches!(line.ended.as_str(), "OK" | "--" | "LR");
-    // nginx counts the framing of chunks as body; of a response that was cut, it counts what it gave to the kernel.
-    let body_bytes = line.body_bytes.parse().ok().filter(|_| whole && line.encoding.is_empty());
+    // nginx counts the framing of chunks as body, and an answer of 100 Continue; of a response that was cut, it counts what
+    // it gave to the kernel.
+    let plain = whole && present(line.encoding).is_none() && line.expect.is_empty();
+    let body_bytes = line.body_bytes.parse().ok().filter(|_| plain);
     Ok(LogEntry {
         request_id: present(line.request_id),
         method: present(line.method).filter(|method| method != "<BADREQ>"),
@@ -84,6 +94,8 @@ mod tests {
         let chunked = parse_line(&line.replace("\"encoding\":\"\"", "\"encoding\":\"chunked\"")).unwrap();
         assert_eq!(chunked.body_bytes, None);
         assert_eq!(parse_line(&line.replace("200", "499")).unwrap().status, None);
+        let unsent = parse_line(&line.replace("\"request_id", "\"sent\":\"0\",\"request_id")).unwrap();
+        assert_eq!(unsent.status, None);
         assert_eq!(parse_line(&line.replace("GET", "")).unwrap().method, None);
     }
 }

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use harness::wait;
-use nix::sys::signal::{SigSet, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Tasks of the project. `demo` shows the auditor at work, `test` runs the tests; both install and build what they need
 /// first.
@@ -57,20 +58,16 @@ fn main() -> ExitCode {
 }
 
 /// Turns the first request to stop into an error of whatever is waited for, so that all guards are dropped; a second one
-/// ends the program at once. Children start with no signal blocked: the standard library sees to that.
+/// ends the program at once. By handlers, not by blocking the signals: children would inherit that.
 fn watch_signals() -> anyhow::Result<()> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         let mut stopping = false;
-        while let Ok(signal) = signals.wait() {
+        for signal in signals.forever() {
             if stopping {
-                std::process::exit(128 + signal as i32);
+                std::process::exit(128 + signal);
             }
-            eprintln!("{signal}: cleaning up");
+            eprintln!("xtask: signal {signal}, cleaning up");
             wait::interrupt();
             stopping = true;
         }

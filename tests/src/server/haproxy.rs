@@ -39,7 +39,7 @@ impl HaProxy {
         let directory = TempDir::new()?;
         let path = directory.path().join("haproxy.cfg");
         let config = format!(
-            "global\n  log stdout format raw daemon\n  maxconn 20000\n  hard-stop-after 10s\ndefaults\n  mode http\n  log global\n  \
+            "global\n  log stdout format raw daemon\n  maxconn 2000\n  hard-stop-after 10s\ndefaults\n  mode http\n  log global\n  \
              option http-keep-alive\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n  \
              timeout http-request 10s\n{sections}"
         );

@@ -16,9 +16,9 @@ use crate::process::{Process, command};
 
 /// One line for each request, written as soon as it ends (no `buffer=`). Keys as in [`crate::entry`].
 const LOG_FORMAT: &str = r#"log_format audit escape=json
-      '{"method":"$request_method","uri":"$request_uri","status":$status,"body_bytes":"$body_bytes_sent",'
+      '{"method":"$request_method","uri":"$request_uri","status":$status,"body_bytes":"$body_bytes_sent","sent":"$bytes_sent",'
       '"request_id":"$http_x_request_id","ended":"$request_completion",'
-      '"encoding":"$sent_http_transfer_encoding","host":"$host","upstream":"$upstream_addr",'
+      '"encoding":"$sent_http_transfer_encoding","expect":"$http_expect","host":"$host","upstream":"$upstream_addr",'
       '"upstream_status":"$upstream_status","time":"$time_iso8601","client":"$remote_addr:$remote_port",'
       '"user_agent":"$http_user_agent","seconds":"$request_time"}';"#;
 

@@ -77,6 +77,26 @@ pub(crate) fn judge(output: &Output, log: &[LogEntry]) -> Result<()> {
     Ok(())
 }
 
+/// What holds where a server refused what it could not read: the auditor may have refused it as well, and what it did
+/// make an event of is in the log. The requests that were served are all there.
+pub(crate) fn judge_garbage(output: &Output, log: &[LogEntry]) -> Result<()> {
+    let (served, refused): (Vec<_>, Vec<_>) =
+        log.iter().cloned().partition(|entry| entry.status.is_some_and(|status| status < 400));
+    let (answered, rest): (Vec<_>, Vec<_>) =
+        output.requests()?.into_iter().partition(|event| event.status().is_some_and(|status| status < 400));
+    same_requests(&answered, &served)?;
+    for event in rest {
+        let Some(method) = &event.http.request.method else { continue };
+        let path = event.http.request.path.as_deref().unwrap_or_default();
+        let logged = refused.iter().any(|entry| {
+            entry.method.as_deref().is_none_or(|logged| logged == method)
+                && (entry.method.is_none() || entry.uri.split('?').next() == Some(path))
+        });
+        ensure!(logged, "no request that the server saw: {event:?}");
+    }
+    Ok(())
+}
+
 /// What also holds where every request reached the backend: who answered, and how sure that is.
 pub(crate) fn judge_backend(output: &Output, backend: SocketAddr, id: &str) -> Result<()> {
     let events = output.requests()?;

@@ -49,3 +49,13 @@ fn pipelined_requests() -> Result<()> {
 fn bodies_that_hold_requests() -> Result<()> {
     check(traffic::smuggled, "body-after").map(drop)
 }
+
+#[test]
+fn early_hints() -> Result<()> {
+    check(traffic::early_hints, "after-hints").map(drop)
+}
+
+#[test]
+fn strange_backends() -> Result<()> {
+    check(traffic::strange_backends, "until-close").map(drop)
+}

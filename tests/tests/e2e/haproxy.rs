@@ -4,14 +4,24 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use harness::auditor::Output;
+use harness::entry::LogEntry;
 use harness::server::haproxy::{FRONTEND_LOG, HaProxy};
 
-use crate::bed::{Bed, judge, judge_backend};
+use crate::bed::{Bed, judge, judge_backend, judge_garbage};
 use crate::traffic;
 
 const CONTROLLER: &str = "haproxy.org/ingress-controller";
 
 fn check(bind: &str, traffic: impl FnOnce(SocketAddr) -> Result<()>, id: &str) -> Result<Output> {
+    check_by(judge, bind, traffic, id)
+}
+
+fn check_by(
+    judge: impl FnOnce(&Output, &[LogEntry]) -> Result<()>,
+    bind: &str,
+    traffic: impl FnOnce(SocketAddr) -> Result<()>,
+    id: &str,
+) -> Result<Output> {
     let bed = Bed::new("haproxy", CONTROLLER)?;
     let sections = format!(
         "frontend http\n  bind {server} {bind}\n{FRONTEND_LOG}  use_backend dead if {{ path_dir /dead }}\n  \
@@ -53,10 +63,20 @@ fn bodies_that_hold_requests() -> Result<()> {
 
 #[test]
 fn garbage() -> Result<()> {
-    check("", traffic::garbage, "after-garbage").map(drop)
+    check_by(judge_garbage, "", traffic::garbage, "after-garbage").map(drop)
 }
 
 #[test]
 fn deferred_accept() -> Result<()> {
     check("defer-accept", traffic::ordinary, "get").map(drop)
+}
+
+#[test]
+fn early_hints() -> Result<()> {
+    check("", traffic::early_hints, "after-hints").map(drop)
+}
+
+#[test]
+fn strange_backends() -> Result<()> {
+    check("", traffic::strange_backends, "until-close").map(drop)
 }

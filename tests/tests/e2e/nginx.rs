@@ -10,7 +10,7 @@ use harness::server::nginx::{Config, Nginx};
 use std::fs::File;
 use std::time::Duration;
 
-use crate::bed::{Bed, HOST, judge, judge_backend};
+use crate::bed::{Bed, HOST, judge, judge_backend, judge_garbage};
 use crate::traffic;
 
 const CONTROLLER: &str = "k8s.io/ingress-nginx";
@@ -84,9 +84,14 @@ fn bodies_that_hold_requests() -> Result<()> {
 
 #[test]
 fn garbage() -> Result<()> {
-    let output = check(traffic::garbage)?;
-    ensure!(output.requests()?.iter().any(|event| event.http.request.id.as_deref() == Some("after-garbage")));
-    Ok(())
+    let bed = bed()?;
+    let server = start(&bed, &[(bed.server(), "")])?;
+    let auditor = bed.audit()?;
+    traffic::garbage(bed.server())?;
+    let log = server.stop()?;
+    let output = auditor.stop()?;
+    judge_garbage(&output, &log)?;
+    judge_backend(&output, bed.origin.address(), "after-garbage")
 }
 
 #[test]

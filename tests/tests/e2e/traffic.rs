@@ -87,13 +87,19 @@ pub(crate) fn large(server: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Backends that answer by closing, in the middle of an answer or before it, or with a 1xx.
+/// Backends that end an answer by closing, or give none.
 pub(crate) fn strange_backends(server: SocketAddr) -> Result<()> {
-    let transfers =
-        [get("/until-close/3000", "until-close"), get("/early-hints", "hints"), get("/silent", "silent")];
-    let responses = curl::run(server, &transfers)?;
+    let responses = curl::run(server, &[get("/until-close/3000", "until-close"), get("/silent", "silent")])?;
     let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
-    ensure!(statuses == [200, 200, 502], "statuses {statuses:?}");
+    ensure!(statuses == [200, 502], "statuses {statuses:?}");
+    Ok(())
+}
+
+/// A 103 before the answer. Not for nginx, which hands on the 103 as if it were the answer (seen with 1.22).
+pub(crate) fn early_hints(server: SocketAddr) -> Result<()> {
+    let responses = curl::run(server, &[get("/early-hints", "hints"), get("/after", "after-hints")])?;
+    let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
+    ensure!(statuses == [200, 200], "statuses {statuses:?}");
     Ok(())
 }
 
