@@ -14,24 +14,24 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let named = env::var_os(VARIABLE).map(PathBuf::from);
-    let object = named.clone().or_else(|| Some(target_directory(&out)?.join("bpf/auditor-ebpf")));
-    let mut bytes = Vec::new();
-    if let Some(object) = object {
-        println!("cargo::rerun-if-changed={}", object.display());
-        if named.is_none() && !object.exists() {
-            // An empty file in its place: one that does not exist would make cargo build the auditor anew each time.
-            fs::create_dir_all(object.parent().ok_or(io::ErrorKind::NotFound)?)?;
-            fs::write(&object, [])?;
-        }
-        bytes = fs::read(&object)?;
-        if bytes.is_empty() {
-            println!("cargo::warning=built without the kernel programs: run `cargo xtask build-ebpf`");
-        }
+    let folder = target_directory(&out).ok_or(io::ErrorKind::NotFound)?.join("bpf");
+    let object = named.clone().unwrap_or_else(|| folder.join("auditor-ebpf"));
+    println!("cargo::rerun-if-changed={}", object.display());
+    if named.is_none() && !object.exists() {
+        // An empty file in its place: one that does not exist would make cargo build the auditor anew each time.
+        fs::create_dir_all(folder)?;
+        fs::write(&object, [])?;
+    }
+    let bytes = fs::read(&object)?;
+    if bytes.is_empty() {
+        println!("cargo::warning=built without the kernel programs: run `cargo xtask build-ebpf`");
     }
     fs::write(out.join("auditor-ebpf"), bytes)
 }
 
-/// Cargo's target directory: the innermost one around `OUT_DIR` that cargo has marked as a cache.
+/// Cargo's target directory, around `<target>/[<triple>/]<profile>/build/auditor-<hash>/out`.
 fn target_directory(out: &Path) -> Option<&Path> {
-    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists())
+    let folder = out.ancestors().nth(4)?;
+    let triple = env::var_os("TARGET");
+    if triple.as_deref() == folder.file_name() { folder.parent() } else { Some(folder) }
 }
