@@ -101,6 +101,14 @@ pub fn parse_all(files: &[(PathBuf, Vec<u8>)]) -> Result<Objects, ManifestError>
     Ok(reader.objects)
 }
 
+/// Reads manifests from memory: `name` stands for the file, and its extension says whether it is JSON.
+///
+/// # Errors
+/// As [`parse_all`].
+pub fn parse(name: &Path, bytes: &[u8]) -> Result<Objects, ManifestError> {
+    parse_all(&[(name.to_owned(), bytes.to_vec())])
+}
+
 fn read_all(state: &Fingerprint) -> Result<Vec<(PathBuf, Vec<u8>)>, ManifestError> {
     let mut files = Vec::new();
     let mut total = 0;
