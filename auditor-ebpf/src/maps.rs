@@ -59,22 +59,27 @@ static WANTS: Array<u64> = Array::with_max_entries(WANT_CELLS, BPF_F_MMAPABLE);
 #[map]
 static COUNTERS: Array<u64> = Array::with_max_entries(16 * CELLS_PER_CPU, BPF_F_MMAPABLE);
 
-/// Bytes of a turn that are copied where requests travel. Set when loading.
+/// Bytes of a turn that are always copied where requests travel. Set when loading.
 #[unsafe(no_mangle)]
 static REQUEST_WINDOW: u64 = 65_536;
-/// Bytes of a turn that are copied where responses travel. Set when loading.
+/// Bytes of a turn that are always copied where responses travel. Set when loading.
 #[unsafe(no_mangle)]
 static RESPONSE_WINDOW: u64 = 16_384;
+/// Fill of the ring up to which bodies are copied. Set when loading.
+#[unsafe(no_mangle)]
+static BULK_BYTES: u64 = 2 << 20;
 /// Fill of the ring past which its reader is woken. Set when loading.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 1 << 20;
 
-/// How much of a turn is copied.
+/// How much of a turn is copied: up to [`BULK_BYTES`] as long as the ring has as little waiting, so that a body in chunks
+/// is followed until userspace says what it needs of it; else the window, so that heads find room whatever bodies do.
 #[inline(always)]
 pub(crate) fn limit(requests: bool) -> u64 {
     let cell = if requests { &raw const REQUEST_WINDOW } else { &raw const RESPONSE_WINDOW };
-    // SAFETY: both are initialised statics; the read is volatile because the loader replaces the value.
-    unsafe { cell.read_volatile() }
+    // SAFETY: initialised statics; the reads are volatile because the loader replaces the values.
+    let (window, bulk) = unsafe { (cell.read_volatile(), (&raw const BULK_BYTES).read_volatile()) };
+    if waiting() < bulk && bulk > window { bulk } else { window }
 }
 
 /// Counts.
@@ -119,10 +124,14 @@ pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<
 /// A wakeup costs microseconds on the controller's own thread: only when the ring fills up faster than its reader polls.
 #[inline(always)]
 fn wakeup() -> u64 {
-    // SAFETY: the ring is a live map; the helper only reads its positions.
-    let waiting =
-        unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) };
     // SAFETY: an initialised static that the loader replaces.
     let threshold = unsafe { (&raw const WAKE_BYTES).read_volatile() };
-    u64::from(if waiting > threshold { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    u64::from(if waiting() > threshold { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}
+
+/// Bytes in the ring that have not been read.
+#[inline(always)]
+fn waiting() -> u64 {
+    // SAFETY: the ring is a live map; the helper only reads its positions.
+    unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) }
 }

@@ -21,8 +21,8 @@ use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 const LISTEN: u32 = 10;
 /// `AF_INET`.
 const INET: u32 = 2;
-/// Bytes into a turn after which userspace may have said what it wants; before, the look-up is saved.
-const WANT_AFTER: u64 = 2048;
+/// Bytes of a turn that are copied without asking what userspace wants or how full the ring is.
+const SURE: u64 = 2048;
 
 /// A record with room for `N` copied bytes. `N` is a power of two, for the verifier's sake.
 #[repr(C)]
@@ -166,11 +166,14 @@ fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, sta
     if end > state.highest[side] {
         state.highest[side] = end;
     }
-    let wanted = if end - state.base[side].min(end) > WANT_AFTER { want(cookie, direction) } else { 0 };
-    let requests =
-        state.flags & STATE_JOINED != 0 || (state.flags & STATE_PASSIVE != 0) == (direction == INGRESS);
-    let (lower, upper) = window(state.base[side], wanted, limit(requests));
-
+    let base = state.base[side];
+    let (lower, upper) = if start >= base && end - base <= SURE {
+        (start, end)
+    } else {
+        let requests =
+            state.flags & STATE_JOINED != 0 || (state.flags & STATE_PASSIVE != 0) == (direction == INGRESS);
+        window(base, want(cookie, direction), limit(requests))
+    };
     let tell = |at: u64, stop: u64, copy: u32, flags: u16| {
         let into = (before + (at - start)) as u32;
         let record = Segment {
@@ -208,7 +211,7 @@ fn early(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64) {
     hand_over(skb, packet.payload, copy, record, |record, copied| record.copied = copied);
 }
 
-/// Writes `record` and `copy` bytes of the packet after it, in the smallest of five sizes that holds them.
+/// Writes `record` and `copy` bytes of the packet after it, in the smallest of six sizes that holds them.
 #[inline(always)]
 fn hand_over<T: Copy + 'static>(
     skb: *mut __sk_buff,
@@ -226,6 +229,8 @@ fn hand_over<T: Copy + 'static>(
         emit::<With<T, 256>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 1024 {
         emit::<With<T, 1024>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else if copy <= 2048 {
+        emit::<With<T, 2048>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 4096 {
         emit::<With<T, 4096>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 16_384 {

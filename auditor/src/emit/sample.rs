@@ -111,7 +111,7 @@ fn http() -> Http {
         version: HttpVersion::Http2,
         stream: Some(Count::new(1)),
         request: Request {
-            method: "GET".into(),
+            method: some("GET"),
             scheme: Some(Scheme::Https),
             host: some("shop.example.com"),
             path: Some(Text::wire(b"/cart/\xff\"\\x", text::MAX_PATH)),

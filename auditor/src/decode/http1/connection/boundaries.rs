@@ -92,9 +92,10 @@ impl Http1 {
         lane.counts.unparsed += bytes - (missing - counts.missing);
         lane.state = State::Unread(Unread { bytes: unread.bytes + bytes, ..unread });
         lane.drop_partial();
+        // The turn's answer has begun and proves nothing: no second try at the same bytes.
+        self.turn = None;
         if role == Role::Request {
             self.queue.clear();
-            self.turn = None;
         }
     }
 
@@ -147,6 +148,7 @@ impl Http1 {
                 self.finish_complete(sink);
             }
             Role::Response => {
+                self.turn = None;
                 if let Some(exchange) = self.queue.front_mut()
                     && !exchange.response.done
                 {
