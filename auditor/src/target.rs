@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 pub use host::Host;
 pub use parse::CgroupMount;
+pub(crate) use parse::socket_inode;
 
 /// What a person names.
 #[derive(Clone, Debug, PartialEq, Eq)]

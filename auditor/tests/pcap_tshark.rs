@@ -2,6 +2,8 @@
 //!
 //! The captures are those of the JA4 project in the shared corpora (`AUDITOR_CORPORA`, or beside the repository). Without
 //! them, or without tshark, the test says so on stderr and checks nothing.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail by panicking")]
+#![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +21,6 @@ struct Conversation {
     sent: BTreeMap<SocketAddr, Vec<u8>>,
 }
 
-/// Not through the test harness, which hides what a passing test prints.
 fn skip(why: &str) {
     writeln!(stderr(), "SKIPPED pcap_tshark: {why}").unwrap();
 }

@@ -76,7 +76,7 @@ pub(super) fn listening_inodes(table: &[u8], port: u16) -> impl Iterator<Item = 
 }
 
 /// The inode in a descriptor's link, `socket:[12345]`.
-pub(super) fn socket_inode(link: &Path) -> Option<u64> {
+pub(crate) fn socket_inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
