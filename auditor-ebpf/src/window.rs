@@ -17,6 +17,7 @@ const WANT_MASK: u64 = (1 << WANT_BITS) - 1;
 ///
 /// Sequence numbers wrap every 4 GiB (RFC 9293, 3.4); the result is the place nearest to `highest`, which is right while
 /// packets arrive within 2 GiB of each other. Negative: the byte lies before the first one.
+#[expect(clippy::cast_possible_truncation, reason = "sequence numbers are offsets modulo 2^32")]
 #[inline(always)]
 pub const fn offset_of(sequence: u32, first: u32, highest: u64) -> i64 {
     let low = sequence.wrapping_sub(first);
@@ -34,6 +35,7 @@ pub const fn window(base: u64, want: u64, limit: u64) -> (u64, u64) {
 }
 
 /// The cell of a connection's direction.
+#[expect(clippy::cast_possible_truncation, reason = "below WANT_CELLS")]
 #[inline(always)]
 pub const fn want_cell(cookie: u64, direction: u8) -> u32 {
     (((cookie & (WANT_SLOTS - 1)) << 1) | (direction & 1) as u64) as u32

@@ -12,7 +12,7 @@ fn offsets() -> impl Strategy<Value = u64> {
 
 /// The sequence number of `offset`.
 fn sequence_of(offset: i128, first: u32) -> u32 {
-    u32::try_from((i128::from(first) + offset).rem_euclid(1 << 32)).unwrap()
+    u32::try_from((i128::from(first) + offset).rem_euclid(1 << 32)).expect("below 2^32")
 }
 
 proptest! {

@@ -22,7 +22,7 @@ use diag::{Socket, State};
 use processes::Holdings;
 
 /// A TCP socket that listens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Listener {
     /// Where. An unspecified IPv6 address may take IPv4 connections too.
     pub address: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Listener {
 }
 
 /// A listener that the controller holds, but whose traffic the programs on the controller's cgroup do not see.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Foreign {
     /// Where it listens.
     pub address: SocketAddr,
@@ -44,7 +44,7 @@ pub struct Foreign {
 }
 
 /// The sockets of a controller at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sockets {
     /// Listeners that the programs see, by address.
     pub listeners: Vec<Listener>,

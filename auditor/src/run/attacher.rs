@@ -19,6 +19,7 @@ use super::error::{Refusal, RunError, system};
 use super::files;
 use crate::attribute::manifests::{self, Fingerprint};
 use crate::capture::kernel::attach::{Attachment, attach};
+use crate::capture::sockets;
 use crate::config::Config;
 use crate::target::{Cgroup, Host, Target};
 
@@ -143,8 +144,16 @@ impl Attacher<'_> {
         let handles = attachment.handles()?;
         self.number += 1;
         let name = Named { cgroup: watched.cgroup.path.to_string_lossy().into_owned(), number: self.number };
-        let order =
-            Order::Attached { target: name.clone(), ring_bytes: handles.ring_bytes, cpus: handles.cpus };
+        // Asked after attaching: what opens in between is seen from its start, and found open as well, which does no harm.
+        let sockets = match sockets::learn(&watched.cgroup.directory) {
+            Ok(sockets) => Some(sockets),
+            Err(error) => {
+                warn!(%error, "The sockets that are open already are not known");
+                None
+            }
+        };
+        let (ring_bytes, cpus) = (handles.ring_bytes, handles.cpus);
+        let order = Order::Attached { target: name.clone(), ring_bytes, cpus, sockets };
         let descriptors = [handles.ring.as_fd(), handles.wants.as_fd(), handles.counters.as_fd()];
         decoder.channel.send(&order, &descriptors)?;
         watched.attached = Some((name, attachment));

@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::capture::sockets::Sockets;
+
 /// Largest message. The configuration is the largest thing sent.
 const MAX_MESSAGE: usize = 128 << 10;
 /// Most descriptors beside a message.
@@ -32,7 +34,7 @@ pub(super) enum Order {
     /// The manifests could not be read.
     ManifestsUnreadable { reason: String },
     /// Programs are attached; beside it the ring, the wants, the counters.
-    Attached { target: Target, ring_bytes: u32, cpus: u32 },
+    Attached { target: Target, ring_bytes: u32, cpus: u32, sockets: Option<Sockets> },
     /// Programs are detached: what is in the ring is all there will be.
     Detached { target: Target, reason: DetachReason },
     /// The process before this one failed; what was in flight is lost.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use super::error::{RunError, system};
 use super::worker::{Input, Worker};
 use super::{files, privileges};
 use crate::attribute::{Attribution, manifests};
+use crate::capture::kernel::attach::Handles;
 use crate::capture::kernel::clock::{Clock, present};
 use crate::capture::kernel::memory::{Counters, Wants};
 use crate::capture::kernel::ring::Ring;
+use crate::capture::sockets::Sockets;
 use crate::config::Config;
 use crate::emit::build::{Builder, Moment};
 use crate::emit::id::Domain;
@@ -131,8 +134,9 @@ impl Decoder {
                 self.reloaded(Some(reason));
                 Ok(())
             }
-            Order::Attached { target, ring_bytes, cpus } => {
-                self.attach(target, ring_bytes, cpus, descriptors)
+            Order::Attached { target, ring_bytes, cpus, sockets } => {
+                let handles = Handles::received(descriptors, ring_bytes, cpus).ok_or(RunError::OutOfTurn)?;
+                self.attach(target, handles, sockets)
             }
             Order::Detached { target, reason } => {
                 if let Some(place) = self.workers.iter().position(|(other, _)| *other == target) {
@@ -187,33 +191,62 @@ impl Decoder {
         self.tell(What::Reload, Moment { reason, message: error, ..Moment::default() });
     }
 
-    fn attach(
-        &mut self,
-        target: Target,
-        ring_bytes: u32,
-        cpus: u32,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<(), RunError> {
-        let Ok([ring, wants, counters]) = <[OwnedFd; 3]>::try_from(descriptors) else {
-            return Err(RunError::OutOfTurn);
-        };
+    fn attach(&mut self, target: Target, handles: Handles, sockets: Option<Sockets>) -> Result<(), RunError> {
         let map = system("map the kernel's memory");
         let input = Input {
-            ring: Ring::new(ring, ring_bytes).map_err(&map)?,
-            wants: Wants::new(&wants).map_err(&map)?,
-            counters: Counters::new(&counters, cpus).map_err(&map)?,
+            ring: Ring::new(handles.ring, handles.ring_bytes).map_err(&map)?,
+            wants: Wants::new(&handles.wants).map_err(&map)?,
+            counters: Counters::new(&handles.counters, handles.cpus).map_err(&map)?,
             clock: self.clock,
             pause: Duration::from_millis(self.config.poll_interval_ms.into()),
         };
         let (limits, settings) = (self.config.pipeline_limits(), self.config.event_settings(self.domain));
         let attribution = Arc::clone(&self.attribution);
-        let pipeline = move |wants| Pipeline::new(limits, settings, attribution, wants);
+        let listeners: Vec<SocketAddr> =
+            sockets.iter().flat_map(|sockets| &sockets.listeners).map(|listener| listener.address).collect();
+        let pipeline = move |wants| {
+            let mut pipeline = Pipeline::new(limits, settings, attribution, wants);
+            pipeline.set_listeners(listeners);
+            pipeline
+        };
         let name = format!("drain-{}", target.number);
         let worker = Worker::start(name, input, pipeline, self.outlet.another()).map_err(RunError::Spawn)?;
         info!(cgroup = %target.cgroup, "Attached");
         self.tell(What::Attach, Moment { subject: Some(subject(&target)), ..Moment::default() });
+        self.tell_sockets(&target, sockets);
         self.workers.push((target, worker));
         Ok(())
+    }
+
+    /// Says which sockets of the controller are not seen, or not from their start.
+    fn tell_sockets(&mut self, target: &Target, sockets: Option<Sockets>) {
+        let not_covered = |decoder: &mut Self, reason, count, message: String| {
+            let (subject, message) = (Some(subject(target)), Some(message));
+            decoder.tell(
+                What::NotCovered,
+                Moment { reason: Some(reason), subject, count, message, ..Moment::default() },
+            );
+        };
+        let Some(sockets) = sockets else {
+            let message = "the sockets that were open before are not known".to_owned();
+            return not_covered(self, Reason::NotSupported, None, message);
+        };
+        for foreign in &sockets.foreign {
+            let message = format!(
+                "the listener {} was made in another cgroup: its traffic is not seen",
+                foreign.address
+            );
+            warn!(listener = %foreign.address, "A listener was made in another cgroup; its traffic is not seen");
+            not_covered(self, Reason::ForeignSocket, Some(1), message);
+        }
+        if sockets.foreign_established > 0 {
+            let message = "connections on sockets that were made in another cgroup".to_owned();
+            not_covered(self, Reason::ForeignSocket, Some(sockets.foreign_established), message);
+        }
+        if sockets.established > 0 {
+            let message = "connections that were open before".to_owned();
+            not_covered(self, Reason::JoinedInTheMiddle, Some(sockets.established), message);
+        }
     }
 
     fn detach(&mut self, target: &Target, worker: Worker, reason: DetachReason) {

@@ -51,6 +51,15 @@ pub struct Handles {
     pub cpus: u32,
 }
 
+impl Handles {
+    /// From descriptors that were handed over in the order of the fields; none if there are not as many.
+    #[must_use]
+    pub fn received(descriptors: Vec<OwnedFd>, ring_bytes: u32, cpus: u32) -> Option<Self> {
+        let [ring, wants, counters] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+        Some(Self { ring, wants, counters, ring_bytes, cpus })
+    }
+}
+
 /// Why the programs are not attached.
 #[derive(Debug, Error)]
 pub enum AttachError {

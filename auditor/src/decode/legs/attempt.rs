@@ -66,7 +66,7 @@ impl Attempt {
     }
 }
 
-/// Headers that ask for authorization and say what for: ingress-nginx's and nginx's `auth_request`, Traefik's ForwardAuth.
+/// Headers that ask for authorization and say what for: ingress-nginx's and nginx's `auth_request`, Traefik's `ForwardAuth`.
 const AUTH_HEADERS: [&str; 4] = ["x-original-url", "x-original-uri", "x-original-method", "x-forwarded-uri"];
 
 /// Decides what each attempt was for, once the client's exchange is over.

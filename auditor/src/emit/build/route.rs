@@ -11,8 +11,15 @@ use crate::emit::model::http::{Matched, PathType, Route};
 /// Routes by the rule they were made from. Valid as long as the rules live, which the builder sees to.
 #[derive(Debug, Default)]
 pub(super) struct RouteCache {
-    made: HashMap<(*const Rule, bool), (Arc<Rule>, Arc<Route>)>,
+    made: HashMap<(*const Rule, bool), Made>,
     none: Option<Arc<Route>>,
+}
+
+/// A rule, kept alive so that its address stays its name, and what was made of it.
+#[derive(Debug)]
+struct Made {
+    _rule: Arc<Rule>,
+    route: Arc<Route>,
 }
 
 impl RouteCache {
@@ -23,9 +30,8 @@ impl RouteCache {
         };
         let is_rule = decision.matched == Found::Rule;
         let key = (Arc::as_ptr(rule), is_rule);
-        let (_, route) =
-            self.made.entry(key).or_insert_with(|| (Arc::clone(rule), Arc::new(make(rule, is_rule))));
-        Arc::clone(route)
+        let make = || Made { _rule: Arc::clone(rule), route: Arc::new(make(rule, is_rule)) };
+        Arc::clone(&self.made.entry(key).or_insert_with(make).route)
     }
 }
 

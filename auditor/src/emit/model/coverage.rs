@@ -75,6 +75,8 @@ pub enum Reason {
     RingFull,
     /// The kernel had no room for a connection's state.
     KernelStateFull,
+    /// The socket was made in another cgroup (socket activation, a listener that was passed on, a process that was moved).
+    ForeignSocket,
     /// A record of the kernel's could not be read.
     RecordUnreadable,
     /// Payload could not be copied from its packet.
