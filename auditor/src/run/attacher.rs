@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -94,7 +95,9 @@ impl Attacher<'_> {
     /// Starts the decoding process, and attaches once it is ready for traffic.
     fn start(&mut self) -> Result<Decoder, RunError> {
         let (channel, theirs) = Channel::pair()?;
+        // Named, or it would show as "exe".
         let process = Command::new("/proc/self/exe")
+            .arg0("auditor")
             .arg("decode")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()
