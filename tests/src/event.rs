@@ -22,10 +22,10 @@ impl Event {
         self.value.pointer(pointer)?.as_str()
     }
 
-    /// What a `coverage` event is about; none for other kinds. The word stands in the event's own part.
+    /// What a `coverage` event is about: `attach`, `stop`, `gap`, ...; none for other kinds.
     #[must_use]
     pub fn coverage(&self) -> Option<&str> {
-        (self.kind == "coverage").then(|| self.text("/coverage/what").or_else(|| self.text("/what")))?
+        (self.kind == "coverage").then(|| self.text("/what"))?
     }
 }
 
@@ -146,5 +146,29 @@ impl Request {
     pub fn backend_socket(&self) -> Option<String> {
         let backend = self.backend.as_ref()?;
         Some(format!("{}:{}", backend.address.as_deref()?, backend.port?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published examples are what we read.
+    #[test]
+    fn reads_the_golden_events() {
+        let golden = |kind: &str| {
+            let path = format!("{}/../auditor/tests/golden/{kind}.json", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        let request: Request = serde_json::from_str(&golden("http.request")).unwrap();
+        assert_eq!((request.status(), request.body_bytes()), (Some(200), Some(5120)));
+        assert_eq!(request.backend_socket().as_deref(), Some("10.244.0.5:8080"));
+        assert_eq!(request.service(), Some("cart"));
+        assert_eq!(request.http.request.id.as_deref(), Some("5f0c1d2e"));
+        let upstream: Request = serde_json::from_str(&golden("http.upstream")).unwrap();
+        assert_eq!(upstream.kind, "http.upstream");
+        let coverage =
+            Event { kind: "coverage".into(), value: serde_json::from_str(&golden("coverage")).unwrap() };
+        assert_eq!(coverage.coverage(), Some("gap"));
     }
 }
