@@ -144,37 +144,31 @@ pub struct Closed {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Records written to the ring.
-    Records = 0,
     /// Records lost: no room in the ring.
-    RingFull = 1,
+    RingFull = 0,
     /// Payload bytes those records stood for.
-    RingFullBytes = 2,
-    /// Payload bytes copied.
-    CopiedBytes = 3,
+    RingFullBytes = 1,
     /// Payload bytes seen and not copied, because not wanted.
-    UnwantedBytes = 4,
+    UnwantedBytes = 2,
     /// Packets whose IP or TCP header could not be read, or fragments.
-    Unreadable = 5,
+    Unreadable = 3,
     /// Packets of a transport other than TCP.
-    NotTcp = 6,
+    NotTcp = 4,
     /// Sockets for which no state could be kept.
-    NoState = 7,
+    NoState = 5,
     /// Payload that could not be read from the packet.
-    CopyFailed = 8,
+    CopyFailed = 6,
     /// Payload that arrived under a listener's cookie.
-    Early = 9,
+    Early = 7,
 }
 
 /// Cells per CPU in the array of counters.
 pub const COUNTERS: u32 = 16;
 
 /// Names of the counters, by number, for reports.
-pub const COUNTER_NAMES: [&str; 10] = [
-    "records",
+pub const COUNTER_NAMES: [&str; 8] = [
     "ring_full",
     "ring_full_bytes",
-    "copied_bytes",
     "unwanted_bytes",
     "unreadable",
     "not_tcp",

@@ -11,7 +11,7 @@ use auditor_ebpf::abi::{
     Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
 };
 
-use crate::maps::{NOBODY, SOCKETS, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, emit};
+use crate::maps::{NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, state};
 use crate::packet::{mapped, octets};
 use crate::segment::{header, opened};
 
@@ -48,7 +48,12 @@ fn established(context: &SockOpsContext, how: u8) {
     let cookie = cookie(context);
     let first = first(context);
     let passive = if how == HOW_PASSIVE { STATE_PASSIVE } else { 0 };
-    if let Some(state) = SOCKETS.get_ptr_mut(cookie) {
+    // SAFETY: the context is valid.
+    let socket = unsafe { (*context.ops).__bindgen_anon_2.sk };
+    if socket.is_null() {
+        return count(Counter::NoState, 1);
+    }
+    if let Some(state) = state(socket) {
         // Payload came first (TCP Fast Open towards a backend): its offsets are right, only its kind was not known.
         // SAFETY: a map's value is valid for the length of the program.
         let state = unsafe { &mut *state };
@@ -58,17 +63,18 @@ fn established(context: &SockOpsContext, how: u8) {
         return;
     }
     let announced = if opened(KIND_OPENED, cookie, tuple(context), first, how) { STATE_ANNOUNCED } else { 0 };
-    let state = SocketState {
-        first,
-        highest: [0; 2],
-        base: [0; 2],
-        last: NOBODY,
-        flags: passive | announced,
-        reserved: [0; 6],
-    };
-    if SOCKETS.insert(cookie, state, 0).is_err() {
-        count(Counter::NoState, 1);
-    }
+    create(
+        socket,
+        SocketState {
+            first,
+            highest: [0; 2],
+            base: [0; 2],
+            cookie,
+            last: NOBODY,
+            flags: passive | announced,
+            reserved: [0; 6],
+        },
+    );
 }
 
 #[inline(always)]
@@ -99,8 +105,6 @@ fn closed(context: &SockOpsContext) {
         entry.write(record);
         true
     });
-    // A failure means that the state was evicted before.
-    let _ = SOCKETS.remove(cookie);
 }
 
 /// Sequence numbers of the first byte of each direction.

@@ -1,16 +1,21 @@
-//! The maps: the ring, the state of each socket, and two arrays that userspace maps into its memory.
+//! The maps: the ring, the state that hangs on each socket, and two arrays that userspace maps into its memory.
 //!
 //! `WANTS` and `COUNTERS` are memory-mappable, so that the process that decodes needs no `bpf()` call and no right to it.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::mem::MaybeUninit;
+use core::ptr;
 
 use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter};
 use auditor_ebpf::window::{WANT_CELLS, unpack_want, want_cell};
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{
+    BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock,
+};
+use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ringbuf_query};
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap, RingBuf};
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, RingBuf};
 
 /// What the kernel keeps for a socket.
 #[repr(C)]
@@ -22,6 +27,8 @@ pub(crate) struct SocketState {
     pub(crate) highest: [u64; 2],
     /// Where the current turn began, by direction.
     pub(crate) base: [u64; 2],
+    /// The socket's name, so that it need not be asked for each packet.
+    pub(crate) cookie: u64,
     /// The direction that spoke last; [`NOBODY`] before the first byte.
     pub(crate) last: u8,
     /// `STATE_` bits.
@@ -47,9 +54,38 @@ pub(crate) const STATE_FIN: u8 = 16;
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// State by socket cookie. The least recently used goes when it is full; should it speak again it is joined anew, and said so.
-#[map]
-pub(crate) static SOCKETS: LruHashMap<u64, SocketState> = LruHashMap::with_max_entries(65_536, 0);
+/// State of each socket, kept on the socket itself: found without a look-up, gone with the socket, never evicted.
+#[btf_map]
+static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+
+/// The state of a socket, if it has one.
+#[inline(always)]
+pub(crate) fn state(socket: *mut bpf_sock) -> Option<*mut SocketState> {
+    let map = (&raw const SOCKETS).cast_mut().cast();
+    // SAFETY: the address of the map's definition is the map, once loaded; the socket is not null.
+    let state = unsafe { bpf_sk_storage_get(map, socket.cast(), ptr::null_mut(), 0) };
+    (!state.is_null()).then_some(state.cast())
+}
+
+/// Gives a socket its state; none, and counted, if there is no memory for it.
+#[inline(always)]
+pub(crate) fn create(socket: *mut bpf_sock, mut state: SocketState) -> Option<*mut SocketState> {
+    let map = (&raw const SOCKETS).cast_mut().cast();
+    let initial = (&raw mut state).cast();
+    // SAFETY: as above; the helper copies the initial value.
+    let made = unsafe { bpf_sk_storage_get(map, socket.cast(), initial, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) };
+    if made.is_null() {
+        count(Counter::NoState, 1);
+    }
+    (!made.is_null()).then_some(made.cast())
+}
+
+/// Takes a socket's state away.
+#[inline(always)]
+pub(crate) fn forget(socket: *mut bpf_sock) {
+    // SAFETY: as above. A failure means that there was none.
+    unsafe { bpf_sk_storage_delete((&raw const SOCKETS).cast_mut().cast(), socket.cast()) };
+}
 
 /// The next offset that userspace needs, by connection and direction.
 #[map]
@@ -68,7 +104,7 @@ static RESPONSE_WINDOW: u64 = 16_384;
 /// Fill of the ring up to which bodies are copied. Set when loading.
 #[unsafe(no_mangle)]
 static BULK_BYTES: u64 = 2 << 20;
-/// Fill of the ring past which its reader is woken. Set when loading.
+/// Fill of the ring at which its reader is woken. Set when loading.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 1 << 20;
 
@@ -116,17 +152,18 @@ pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return false;
     }
-    entry.submit(wakeup());
-    count(Counter::Records, 1);
+    entry.submit(wakeup(size_of::<T>()));
     true
 }
 
-/// A wakeup costs microseconds on the controller's own thread: only when the ring fills up faster than its reader polls.
+/// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past the mark.
+/// Two that pass it at once may both miss it; the reader polls all the same.
 #[inline(always)]
-fn wakeup() -> u64 {
+fn wakeup(size: usize) -> u64 {
     // SAFETY: an initialised static that the loader replaces.
-    let threshold = unsafe { (&raw const WAKE_BYTES).read_volatile() };
-    u64::from(if waiting() > threshold { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    let mark = unsafe { (&raw const WAKE_BYTES).read_volatile() };
+    let past = waiting().wrapping_sub(mark);
+    u64::from(if past <= size as u64 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Bytes in the ring that have not been read.

@@ -12,8 +12,8 @@ use auditor_ebpf::abi::{
 use auditor_ebpf::window::{offset_of, window};
 
 use crate::maps::{
-    NOBODY, SOCKETS, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState,
-    count, emit, limit, want,
+    NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count, create,
+    emit, forget, limit, state, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 
@@ -52,19 +52,11 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     if packet.len == 0 && packet.flags & (FIN | RST) == 0 {
         return;
     }
-    // SAFETY: the context is valid.
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    // SAFETY: not null, checked above.
-    if unsafe { (*socket).state } == LISTEN {
-        if packet.len != 0 {
-            early(skb, &packet, direction, cookie);
-        }
-        return;
-    }
-    let Some(state) = state_of(cookie, &packet, direction) else { return };
+    let Some(state) = state(socket).or_else(|| first_seen(skb, socket, &packet, direction)) else { return };
     // SAFETY: a map's value is valid for the length of the program. Another CPU may run for the same socket: each field
     // is one store, and the worst outcome is a byte copied twice or a window that starts a little early.
     let state = unsafe { &mut *state };
+    let cookie = state.cookie;
     if state.flags & STATE_ANNOUNCED == 0 {
         announce(skb, state, &packet, direction, cookie);
     }
@@ -74,33 +66,42 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     }
     segment(skb, &packet, direction, cookie, state);
     if state.flags & STATE_JOINED != 0 {
-        end_from_wire(&packet, direction, cookie, state);
+        end_from_wire(socket, &packet, direction, cookie, state);
     }
 }
 
-/// The state of a socket; made here for one that was open before the programs were attached.
+/// A packet of a socket without state: a listener's, or one that was open before the programs were attached.
 #[inline(always)]
-fn state_of(cookie: u64, packet: &Packet, direction: u8) -> Option<*mut SocketState> {
-    if let Some(state) = SOCKETS.get_ptr_mut(cookie) {
-        return Some(state);
-    }
+fn first_seen(
+    skb: *mut __sk_buff,
+    socket: *mut bpf_sock,
+    packet: &Packet,
+    direction: u8,
+) -> Option<*mut SocketState> {
     if packet.len == 0 {
+        return None;
+    }
+    // SAFETY: the context is valid.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    // SAFETY: a full socket.
+    if unsafe { (*socket).state } == LISTEN {
+        early(skb, packet, direction, cookie);
         return None;
     }
     let mut first = [packet.acknowledgement; 2];
     first[(direction & 1) as usize] = packet.sequence;
-    let state = SocketState {
-        first,
-        highest: [0; 2],
-        base: [0; 2],
-        last: NOBODY,
-        flags: STATE_JOINED,
-        reserved: [0; 6],
-    };
-    if SOCKETS.insert(cookie, state, 0).is_err() {
-        count(Counter::NoState, 1);
-    }
-    SOCKETS.get_ptr_mut(cookie)
+    create(
+        socket,
+        SocketState {
+            first,
+            highest: [0; 2],
+            base: [0; 2],
+            cookie,
+            last: NOBODY,
+            flags: STATE_JOINED,
+            reserved: [0; 6],
+        },
+    )
 }
 
 /// Tells userspace of a connection whose `Opened` record it does not have.
@@ -193,7 +194,9 @@ fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, sta
     let stop = if upper < end { upper } else { end };
     let copy = if at >= lower && at < stop { stop - at } else { 0 };
     let copy = if copy > MAX_COPY as u64 { MAX_COPY as u64 } else { copy };
-    count(Counter::UnwantedBytes, end - start - copy);
+    if copy < end - start {
+        count(Counter::UnwantedBytes, end - start - copy);
+    }
     tell(at, end, copy as u32, flags);
 }
 
@@ -254,9 +257,7 @@ fn fill<T: Copy + 'static, const N: usize>(
     let entry = entry.as_mut_ptr();
     // SAFETY: the helper writes at most N bytes into the record's own N bytes, or fails.
     let status = unsafe { bpf_skb_load_bytes(skb.cast(), at, (&raw mut (*entry).bytes).cast(), copy) };
-    if status == 0 {
-        count(Counter::CopiedBytes, u64::from(copy));
-    } else {
+    if status != 0 {
         set_copied(&mut record, 0);
         count(Counter::CopyFailed, u64::from(copy));
     }
@@ -267,7 +268,7 @@ fn fill<T: Copy + 'static, const N: usize>(
 
 /// Ends a socket of which the kernel will not tell the end: by RST, or by FIN both ways.
 #[inline(always)]
-fn end_from_wire(packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
+fn end_from_wire(socket: *mut bpf_sock, packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
     if packet.flags & FIN != 0 {
         state.flags |= STATE_FIN << (direction & 1);
     }
@@ -289,8 +290,7 @@ fn end_from_wire(packet: &Packet, direction: u8, cookie: u64, state: &mut Socket
         });
         true
     });
-    // A failure means that it is gone already.
-    let _ = SOCKETS.remove(cookie);
+    forget(socket);
 }
 
 #[inline(always)]

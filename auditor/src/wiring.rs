@@ -36,7 +36,6 @@ impl Config {
             ring_bytes: self.limits.ring_bytes,
             request_window: self.limits.request_window.into(),
             response_window: self.limits.response_window.into(),
-            max_sockets: self.limits.max_connections,
         }
     }
 

@@ -23,8 +23,6 @@ pub struct Options {
     pub request_window: u64,
     /// The same for the side that sends responses.
     pub response_window: u64,
-    /// Connections whose state the kernel keeps.
-    pub max_sockets: u32,
 }
 
 /// Programs attached to a cgroup. Dropping it detaches them.
@@ -128,11 +126,10 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
     let directory =
         File::open(cgroup).map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?;
     let cpus = possible_cpus()?;
-    // Bodies may fill a quarter; the reader is woken long before.
-    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 4), u64::from(options.ring_bytes / 16));
+    // Bodies may fill a quarter; the reader is woken before.
+    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 4), u64::from(options.ring_bytes / 8));
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("EVENTS", options.ring_bytes)
-        .map_max_entries("SOCKETS", options.max_sockets)
         .map_max_entries("COUNTERS", cpus * COUNTERS)
         .override_global("REQUEST_WINDOW", &options.request_window, true)
         .override_global("RESPONSE_WINDOW", &options.response_window, true)
