@@ -14,12 +14,13 @@ use std::collections::VecDeque;
 use super::Limits;
 use super::exchange::{Decoded, Exchange, Reason};
 use super::lane::{Body, Hold, Lane, State, Unread};
-use crate::assemble::Piece;
+use crate::assemble::{Absence, Piece};
 use crate::capture::record::{Direction, How, Nanos};
 
 pub use super::lane::Counts;
 
 mod boundaries;
+mod heads;
 mod messages;
 
 /// Where the decoder puts what it has to say, and the bounds it keeps.
@@ -46,7 +47,18 @@ enum Role {
     Response,
 }
 
-/// The decoder of one connection: about 350 bytes while nothing is in flight.
+/// A turn of the requesting side.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    /// Stream offset where it began.
+    requests: u64,
+    /// How far the other side was then.
+    responses: u64,
+    /// When it began.
+    time: Nanos,
+}
+
+/// The decoder of one connection: about 300 bytes while nothing is in flight.
 #[derive(Debug)]
 pub struct Http1 {
     requests: Direction,
@@ -55,8 +67,10 @@ pub struct Http1 {
     queue: VecDeque<Box<Exchange>>,
     /// Who spoke last.
     last: Option<Role>,
-    /// Where the requesting side's turn began, if at a boundary; and how far the other side was then.
-    turn: Option<(u64, u64)>,
+    /// When each side spoke last: requests, responses.
+    spoke: [Nanos; 2],
+    /// The requesting side's turn, if it began at a boundary.
+    turn: Option<Turn>,
     /// The answering side has said something, other than an interim response, in its last turn.
     heard: bool,
     /// The requesting side's stream waits for a missing range.
@@ -78,6 +92,7 @@ impl Http1 {
             response: Lane::new(state()),
             queue: VecDeque::new(),
             last: None,
+            spoke: [0; 2],
             turn: None,
             heard: false,
             waiting: false,
@@ -176,11 +191,14 @@ impl Http1 {
         }
         match piece {
             Piece::Data(bytes) => {
-                self.turn(role, Some(bytes));
+                self.turn(role, Some(bytes), time);
                 self.data(sink, role, bytes, time);
             }
             Piece::Hole { len, reason } => {
-                self.turn(role, None);
+                // When lost bytes were sent is not known: they make no turn.
+                if reason == Absence::Unwanted {
+                    self.turn(role, None, time);
+                }
                 self.hole(sink, role, len, reason, time);
             }
             Piece::Fin | Piece::Reset => self.fin(sink, role, time),

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr3};
 
 use super::Limits;
 use super::malformed::Malformed;
@@ -130,39 +130,58 @@ pub(super) struct Scan {
 pub(super) fn scan(bytes: &[u8], at: usize, limits: &Limits) -> Scan {
     let mut scan = Scan { lines: Vec::with_capacity(16), ..Scan::default() };
     let mut at = at;
-    while let Some((line, next)) = line_at(bytes, at) {
-        if next - at == line.len() + 1 {
+    while let Some(line) = line_at(bytes, at) {
+        if line.bare {
             scan.notes.insert(Note::BareLf);
         }
-        if line.is_empty() {
-            scan.end = Some(next);
+        if line.text.is_empty() {
+            scan.end = Some(line.next);
             break;
         }
-        scan.line(bytes, at, line, limits);
-        at = next;
+        scan.odd = scan.odd.or(line.odd);
+        scan.line(bytes, at, line.text, limits);
+        at = line.next;
     }
     scan
 }
 
-/// The line that starts at `at`, without its end, and where the next one starts. None while its end is not there.
-pub(super) fn line_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let rest = bytes.get(at..)?;
-    let feed = memchr(b'\n', rest)?;
-    let line = rest.get(..feed)?;
-    Some((line.strip_suffix(b"\r").unwrap_or(line), at + feed + 1))
+/// A line without its end.
+pub(super) struct Line<'a> {
+    pub(super) text: &'a [u8],
+    /// Where the next one starts.
+    pub(super) next: usize,
+    /// Ended by a line feed alone.
+    pub(super) bare: bool,
+    /// It holds a NUL or a bare carriage return.
+    pub(super) odd: Option<Malformed>,
 }
 
-/// A NUL or a carriage return in a line.
-pub(super) fn odd_byte(line: &[u8]) -> Option<Malformed> {
-    let at = memchr2(0, b'\r', line)?;
-    Some(if line.get(at) == Some(&0) { Malformed::Nul } else { Malformed::BareCr })
+/// The line that starts at `at`. None while its end is not there.
+pub(super) fn line_at(bytes: &[u8], at: usize) -> Option<Line<'_>> {
+    let mut odd = None;
+    let mut from = at;
+    loop {
+        let found = from + memchr3(b'\n', b'\r', 0, bytes.get(from..)?)?;
+        let (next, bare) = match bytes.get(found..)? {
+            [b'\n', ..] => (found + 1, true),
+            [b'\r', b'\n', ..] => (found + 2, false),
+            [b'\r'] => return None,
+            [byte, ..] => {
+                let found = if *byte == 0 { Malformed::Nul } else { Malformed::BareCr };
+                odd = odd.or(Some(found));
+                (0, false)
+            }
+            [] => return None,
+        };
+        if next > 0 {
+            return Some(Line { text: bytes.get(at..found)?, next, bare, odd });
+        }
+        from = found + 1;
+    }
 }
 
 impl Scan {
     fn line(&mut self, bytes: &[u8], at: usize, line: &[u8], limits: &Limits) {
-        if self.odd.is_none() {
-            self.odd = odd_byte(line);
-        }
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return self.fold(bytes, at, line);
         }
@@ -170,9 +189,11 @@ impl Scan {
             self.defect.get_or_insert(Malformed::TooManyFields);
             return;
         }
-        let colon = memchr(b':', line);
+        let token = line.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let regular = token > 0 && line.get(token) == Some(&b':');
+        let colon = if regular { Some(token) } else { memchr(b':', line) };
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
-        if colon.is_none() || !is_token(name) {
+        if !regular {
             self.notes.insert(Note::OddField);
             if reads_as_framing(name) {
                 self.defect.get_or_insert(Malformed::FieldName);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::Limits;
-use super::fields::{Fields, Scan, Span, is_token, is_token_byte, line_at, odd_byte, scan};
+use super::fields::{Fields, Line, Scan, Span, is_token, is_token_byte, line_at, scan};
 use super::malformed::Malformed;
 use super::notes::{Note, Notes};
 use super::{fields::Known, target};
@@ -184,15 +184,12 @@ impl Head {
 /// The bytes are not a head of this kind, or it is longer than `limits` allow.
 pub fn parse(kind: Kind, bytes: &[u8], limits: &Limits) -> Result<Parsed, Malformed> {
     plausible(kind, bytes)?;
-    let Some((line, next)) = line_at(bytes, 0) else { return partial(bytes, limits) };
-    let first = first_line(kind, line)?;
-    let scan = scan(bytes, next, limits);
+    let Some(line) = line_at(bytes, 0) else { return partial(bytes, limits) };
+    let first = first_line(kind, &line)?;
+    let scan = scan(bytes, line.next, limits);
     match scan.end {
         Some(end) if end > limits.head_bytes => Err(Malformed::HeadTooLarge),
-        Some(end) => {
-            let bare = next == line.len() + 1;
-            Ok(Parsed::Whole(build(kind, first, bare, bytes.get(..end).unwrap_or(bytes), scan), end))
-        }
+        Some(end) => Ok(Parsed::Whole(build(kind, first, bytes.get(..end).unwrap_or(bytes), scan), end)),
         None => partial(bytes, limits),
     }
 }
@@ -205,10 +202,10 @@ fn partial(bytes: &[u8], limits: &Limits) -> Result<Parsed, Malformed> {
 pub(super) fn parse_cut(bytes: &[u8], limits: &Limits) -> Result<Head, Malformed> {
     let bytes = bytes.get(..limits.head_bytes).unwrap_or(bytes);
     plausible(Kind::Request, bytes)?;
-    let (line, next) = line_at(bytes, 0).ok_or(Malformed::Unfinished)?;
-    let first = first_line(Kind::Request, line)?;
-    let scan = scan(bytes, next, limits);
-    Ok(build(Kind::Request, first, next == line.len() + 1, bytes, scan))
+    let line = line_at(bytes, 0).ok_or(Malformed::Unfinished)?;
+    let first = first_line(Kind::Request, &line)?;
+    let scan = scan(bytes, line.next, limits);
+    Ok(build(Kind::Request, first, bytes, scan))
 }
 
 /// Whether a message may start with these bytes, as far as they go.
@@ -246,12 +243,13 @@ const VERSION: &[u8] = b"HTTP/1.";
 struct First {
     start: Start,
     minor: u8,
+    bare: bool,
     odd: Option<Malformed>,
 }
 
-fn build(kind: Kind, first: First, bare: bool, bytes: &[u8], scan: Scan) -> Head {
+fn build(kind: Kind, first: First, bytes: &[u8], scan: Scan) -> Head {
     let mut notes = scan.notes;
-    if bare {
+    if first.bare {
         notes.insert(Note::BareLf);
     }
     if scan.known.host > 1 {
@@ -268,13 +266,12 @@ fn build(kind: Kind, first: First, bare: bool, bytes: &[u8], scan: Scan) -> Head
     Head { fields, start: first.start, minor: first.minor, known: scan.known, notes, defect }
 }
 
-fn first_line(kind: Kind, line: &[u8]) -> Result<First, Malformed> {
-    let odd = odd_byte(line);
+fn first_line(kind: Kind, line: &Line<'_>) -> Result<First, Malformed> {
     let (start, minor) = match kind {
-        Kind::Request => request_line(line)?,
-        Kind::Response => status_line(line)?,
+        Kind::Request => request_line(line.text)?,
+        Kind::Response => status_line(line.text)?,
     };
-    Ok(First { start, minor, odd })
+    Ok(First { start, minor, bare: line.bare, odd: line.odd })
 }
 
 /// RFC 9112, 3: method, target, version. More than one space between them is taken, and spaces within the target.
@@ -282,13 +279,13 @@ fn request_line(line: &[u8]) -> Result<(Start, u8), Malformed> {
     if line == b"PRI * HTTP/2.0" {
         return Err(Malformed::Http2);
     }
-    if line.starts_with(b"PROXY ") {
-        return Err(Malformed::ProxyProtocol);
-    }
     let line = line.trim_ascii_end();
     let method = line.iter().position(|byte| *byte == b' ').ok_or(Malformed::NotHttp)?;
     let version = memchr::memrchr(b' ', line).ok_or(Malformed::NotHttp)?;
-    let minor = version_of(line.get(version + 1..).unwrap_or_default())?;
+    let minor = version_of(line.get(version + 1..).unwrap_or_default()).map_err(|malformed| {
+        // Only where it is no request: a client may call its method PROXY.
+        if line.starts_with(b"PROXY ") { Malformed::ProxyProtocol } else { malformed }
+    })?;
     let target = line.get(method..version).unwrap_or_default();
     let lead = target.iter().take_while(|byte| **byte == b' ').count();
     let trail = target.iter().rev().take_while(|byte| **byte == b' ').count();

@@ -133,6 +133,8 @@ impl Kept {
 pub(super) struct Probe {
     pub(super) unread: Unread,
     pub(super) counts: Counts,
+    /// Where the turn of requests began that the reading supposes.
+    pub(super) turn: u64,
 }
 
 /// One direction.

@@ -1,6 +1,6 @@
 //! Turns, and what happens where boundaries are lost, found again, or where the connection ends.
 
-use super::{End, Http1, Role, Sink};
+use super::{End, Http1, Role, Sink, Turn};
 use crate::assemble::Absence;
 use crate::capture::record::Nanos;
 use crate::decode::http1::exchange::{Decoded, Exchange, Outcome, Reason, Trouble};
@@ -10,18 +10,27 @@ use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
 
 impl Http1 {
-    /// Notes who speaks. `bytes` are the first ones, if they were copied.
-    pub(super) fn turn(&mut self, role: Role, bytes: Option<&[u8]>) {
-        let starts = self.last.replace(role) != Some(role);
+    /// Notes who speaks, and when. `bytes` are the first ones, if they were copied.
+    ///
+    /// A turn starts where both the order of delivery and the times say so: what one side's stream held back, and gives out
+    /// late, was not said now.
+    pub(super) fn turn(&mut self, role: Role, bytes: Option<&[u8]>, time: Nanos) {
+        let [requests, responses] = &mut self.spoke;
+        let (own, other) = match role {
+            Role::Request => (requests, *responses),
+            Role::Response => (responses, *requests),
+        };
+        let starts = self.last.replace(role) != Some(role) && other >= *own && time >= other;
+        *own = time.max(*own);
         match role {
             Role::Request if starts => {
                 let joined =
                     matches!(&self.request.state, State::Unread(unread) if unread.reason == Reason::Joined);
                 if joined && self.heard && self.request.probe.is_none() {
-                    self.begin_probe(Role::Request);
+                    self.begin_probe(Role::Request, self.request.offset);
                 }
-                let at = (self.request.offset, self.response.reached());
-                self.turn = self.request.at_boundary().then_some(at);
+                let turn = Turn { requests: self.request.offset, responses: self.response.reached(), time };
+                self.turn = self.request.at_boundary().then_some(turn);
             }
             Role::Request => {}
             Role::Response => {
@@ -34,25 +43,28 @@ impl Http1 {
         }
     }
 
-    fn begin_probe(&mut self, role: Role) {
+    fn begin_probe(&mut self, role: Role, turn: u64) {
         let lane = self.lane_mut(role);
         if let State::Unread(unread) = lane.state {
-            lane.probe = Some(Box::new(Probe { unread, counts: lane.counts }));
+            lane.probe = Some(Box::new(Probe { unread, counts: lane.counts, turn }));
             lane.state = State::Head;
         }
     }
 
     /// Whether a lost direction of responses may be read again from these bytes on. If so, its state has changed.
-    pub(super) fn begins_probe(&mut self, role: Role, bytes: &[u8]) -> bool {
+    pub(super) fn begins_probe(&mut self, role: Role, bytes: &[u8], time: Nanos) -> bool {
         if role == Role::Request {
             return false;
         }
-        let found = self.turn.is_some_and(|(key, response)| {
-            self.response.offset == response
-                && self.queue.iter().any(|exchange| exchange.key >= key && !exchange.response.done)
+        let found = self.turn.filter(|turn| {
+            self.response.offset == turn.responses
+                && time >= turn.time
+                && self.queue.iter().any(|exchange| exchange.key >= turn.requests && !exchange.response.done)
         });
-        if found && head::plausible(Kind::Response, bytes).is_ok() {
-            self.begin_probe(role);
+        if let Some(turn) = found
+            && head::plausible(Kind::Response, bytes).is_ok()
+        {
+            self.begin_probe(role, turn.requests);
             return true;
         }
         // An answer that is none: then what it answers was no request either.
@@ -64,8 +76,7 @@ impl Http1 {
     pub(super) fn confirm(&mut self, sink: &mut Sink<'_>, time: Nanos) {
         let Some(probe) = self.response.probe.take() else { return };
         self.report(sink, Role::Response, probe.unread, time);
-        let (key, _) = self.turn.unwrap_or_default();
-        while let Some(exchange) = self.queue.pop_front_if(|exchange| exchange.key < key) {
+        while let Some(exchange) = self.queue.pop_front_if(|exchange| exchange.key < probe.turn) {
             finish(sink, exchange, Outcome::Incomplete);
         }
         let Some(exchange) = self.queue.front_mut() else { return };
@@ -84,7 +95,7 @@ impl Http1 {
     fn fall_back(&mut self, role: Role) {
         let lane = self.lane_mut(role);
         let Some(probe) = lane.probe.take() else { return };
-        let Probe { unread, counts } = *probe;
+        let Probe { unread, counts, .. } = *probe;
         let missing = lane.counts.missing;
         let bytes = lane.counts.total() - counts.total();
         lane.counts = counts;

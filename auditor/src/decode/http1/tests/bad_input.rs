@@ -118,6 +118,7 @@ fn heads_are_bounded() {
     let many = format!("GET /many HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(10_000));
     refused(&many, "GET /many -> 400", Malformed::TooManyFields);
     refused("a".repeat(100_000), "- -> 400", Malformed::HeadTooLarge);
+    refused(format!("GET /\r\nX: {}", "a".repeat(100_000)), "- -> 400", Malformed::NotHttp);
     let mut rig = Rig::new();
     rig.client("GET / HTTP/1.1\r\n\r\n")
         .server(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(1 << 20)))

@@ -71,6 +71,7 @@ fn start_lines_are_taken_as_servers_take_them() {
     let head = request("GET   /a b   HTTP/1.0 \n\n");
     assert_eq!((head.target(), head.minor_version()), (&b"/a b"[..], 0));
     assert!(head.notes().contains(Note::BareLf));
+    assert_eq!(request("PROXY / HTTP/1.1\r\n\r\n").method(), b"PROXY");
     for (line, status, reason) in [
         ("HTTP/1.1 200 OK", 200, "OK"),
         ("HTTP/1.0 404", 404, ""),

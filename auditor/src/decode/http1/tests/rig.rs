@@ -32,14 +32,19 @@ impl Rig {
 
     #[track_caller]
     pub(super) fn piece(&mut self, direction: Direction, piece: Piece<'_>) -> &mut Self {
-        self.time += 1;
+        self.piece_at(direction, piece, self.time + 1)
+    }
+
+    #[track_caller]
+    pub(super) fn piece_at(&mut self, direction: Direction, piece: Piece<'_>, time: u64) -> &mut Self {
+        self.time = self.time.max(time);
         self.fed[direction as usize] += match piece {
             Piece::Data(bytes) => bytes.len() as u64,
             Piece::Hole { len, .. } => len,
             Piece::Fin | Piece::Reset => 0,
         };
         let mut sink = Sink { limits: &self.limits, out: &mut self.out };
-        self.http.feed(&mut sink, direction, piece, self.time);
+        self.http.feed(&mut sink, direction, piece, time);
         self.balance();
         self
     }
