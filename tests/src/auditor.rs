@@ -247,6 +247,25 @@ impl Output {
         lines.map(|line| parse(line)).collect()
     }
 
+    /// What it said about what it does not see, for the message of a test that fails.
+    ///
+    /// # Errors
+    /// A line is not an event.
+    pub fn coverage(&self) -> Result<String> {
+        let events = self.of_kind("coverage")?;
+        let lines = events.iter().map(|event| {
+            let mut value = event.value.clone();
+            if let Some(object) = value.as_object_mut() {
+                object.retain(|name, value| {
+                    !value.is_null()
+                        && ["what", "reason", "subject", "count", "bytes", "message"].contains(&name.as_str())
+                });
+            }
+            value.to_string()
+        });
+        Ok(lines.collect::<Vec<_>>().join("\n  "))
+    }
+
     /// Every line as it was printed.
     #[must_use]
     pub fn lines(&self) -> &[String] {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::auditor::{AuditorProcess, Options, Output};
 use harness::cgroup::Cgroup;
 use harness::compare::same_requests;
@@ -57,7 +57,8 @@ impl Bed {
 /// backend's leg.
 pub(crate) fn judge(output: &Output, log: &[LogEntry]) -> Result<()> {
     let events = output.requests()?;
-    same_requests(&events, log)?;
+    same_requests(&events, log)
+        .with_context(|| format!("coverage:\n  {}", output.coverage().unwrap_or_default()))?;
     let mut ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
     ids.sort_unstable();
     let count = ids.len();

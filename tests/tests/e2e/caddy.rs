@@ -59,3 +59,8 @@ fn early_hints() -> Result<()> {
 fn strange_backends() -> Result<()> {
     check(traffic::strange_backends, "until-close").map(drop)
 }
+
+#[test]
+fn chunked_bodies() -> Result<()> {
+    traffic::check_chunked(&check(traffic::chunked, "after-chunks-out")?)
+}

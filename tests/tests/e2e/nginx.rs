@@ -181,3 +181,8 @@ fn data_on_the_last_ack_of_the_handshake() -> Result<()> {
     })
     .map(drop)
 }
+
+#[test]
+fn chunked_bodies() -> Result<()> {
+    traffic::check_chunked(&check(traffic::chunked)?)
+}

@@ -36,7 +36,11 @@ fn opened_before_the_auditor() -> Result<()> {
         .collect();
     same_requests(&events, &logged)?;
     ensure!(!seen.iter().any(|id| id == "before"), "an event from before the start");
-    ensure!(seen.iter().any(|id| id == "after-3"), "the framing was never certain: {seen:?}");
+    ensure!(
+        seen.iter().any(|id| id == "after-3"),
+        "the framing was never certain: {seen:?}, coverage:\n  {}",
+        output.coverage()?
+    );
     if seen.len() < 3 {
         let coverage = output.of_kind("coverage")?;
         let said = coverage.iter().filter_map(|event| event.coverage());
