@@ -11,7 +11,9 @@ use auditor_ebpf::abi::{
     Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
 };
 
-use crate::maps::{NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, state};
+use crate::maps::{
+    NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, state,
+};
 use crate::packet::{mapped, octets};
 use crate::segment::{header, opened};
 

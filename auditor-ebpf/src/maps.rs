@@ -9,11 +9,12 @@ use core::ptr;
 use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter};
 use auditor_ebpf::window::{WANT_CELLS, unpack_want, want_cell};
 use aya_ebpf::bindings::{
-    BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock,
+    BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE,
+    bpf_sock,
 };
+use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ringbuf_query};
-use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, RingBuf};
 
@@ -73,7 +74,8 @@ pub(crate) fn create(socket: *mut bpf_sock, mut state: SocketState) -> Option<*m
     let map = (&raw const SOCKETS).cast_mut().cast();
     let initial = (&raw mut state).cast();
     // SAFETY: as above; the helper copies the initial value.
-    let made = unsafe { bpf_sk_storage_get(map, socket.cast(), initial, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) };
+    let made =
+        unsafe { bpf_sk_storage_get(map, socket.cast(), initial, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) };
     if made.is_null() {
         count(Counter::NoState, 1);
     }

@@ -12,8 +12,8 @@ use auditor_ebpf::abi::{
 use auditor_ebpf::window::{offset_of, window};
 
 use crate::maps::{
-    NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count, create,
-    emit, forget, limit, state, want,
+    NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count,
+    create, emit, forget, limit, state, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 
@@ -268,7 +268,13 @@ fn fill<T: Copy + 'static, const N: usize>(
 
 /// Ends a socket of which the kernel will not tell the end: by RST, or by FIN both ways.
 #[inline(always)]
-fn end_from_wire(socket: *mut bpf_sock, packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
+fn end_from_wire(
+    socket: *mut bpf_sock,
+    packet: &Packet,
+    direction: u8,
+    cookie: u64,
+    state: &mut SocketState,
+) {
     if packet.flags & FIN != 0 {
         state.flags |= STATE_FIN << (direction & 1);
     }

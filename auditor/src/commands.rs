@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::capture::kernel::attach;
 use crate::cli::Output;
 use crate::config::{Config, Replay};
 use crate::replay::{self, ReplayError};
@@ -26,16 +27,13 @@ pub enum CommandError {
     Replay(#[from] ReplayError),
 }
 
-/// The kernel programs, as `cargo xtask build-ebpf` made them; empty where it has not.
-static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/auditor-ebpf"));
-
 /// `auditor run`: attach, start the decoding process, stay until stopped.
 ///
 /// # Errors
 ///
 /// [`CommandError::Run`].
 pub fn run(config: Config) -> Result<ExitCode, CommandError> {
-    Ok(run::attacher::run(config, PROGRAMS)?)
+    Ok(run::attacher::run(config, attach::PROGRAMS)?)
 }
 
 /// `auditor decode`: the unprivileged half of `run`.

@@ -14,6 +14,9 @@ use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramErr
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use thiserror::Error;
 
+/// The kernel programs, as `cargo xtask build-ebpf` made them; empty where it has not.
+pub static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/auditor-ebpf"));
+
 /// What can be chosen when loading.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

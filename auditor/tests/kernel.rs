@@ -1,0 +1,148 @@
+//! The kernel programs on this kernel: what one process sends is in the ring, whole, whoever reads it.
+//!
+//! Needs root, a cgroup v2 tree and the programs; says so on stderr where it cannot run.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+#![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
+
+use std::fs;
+use std::io::{Read, Write, stderr};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use auditor::capture::kernel::attach::{Attachment, Handles, Options, PROGRAMS, attach};
+use auditor::capture::kernel::clock::Clock;
+use auditor::capture::kernel::memory::Counters;
+use auditor::capture::kernel::parse::parse;
+use auditor::capture::kernel::ring::Ring;
+use auditor::capture::record::{Direction, Record};
+use auditor::target::Host;
+
+/// Longer than any of these takes; nothing waits for it unless it fails.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A cgroup, removed at the end of its test however that ends.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(name: &str) -> Option<Self> {
+        let skip = |why: &str| {
+            writeln!(stderr(), "SKIPPED kernel::{name}: {why}").unwrap();
+            None
+        };
+        if PROGRAMS.is_empty() {
+            return skip("built without the kernel programs");
+        }
+        if !nix::unistd::geteuid().is_root() {
+            return skip("needs root");
+        }
+        let Ok(mount) = Host::default().cgroup_mount() else { return skip("no cgroup v2 tree is mounted") };
+        let path = mount.path.join(format!("auditor-test-{}-{name}", std::process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => skip(&format!("cannot create a cgroup: {error}")),
+        }
+    }
+
+    fn attach(&self) -> Attachment {
+        let options = Options { ring_bytes: 1 << 20, request_window: 65_536, response_window: 16_384 };
+        attach(PROGRAMS, &self.0, options).unwrap()
+    }
+
+    /// Runs a script of bash in the cgroup.
+    fn bash(&self, script: &str) -> Child {
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.0.display());
+        Command::new("bash").arg("-c").arg(enter).spawn().unwrap()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            writeln!(stderr(), "left behind: {}: {error}", self.0.display()).unwrap();
+        }
+    }
+}
+
+/// A reader of the ring that puts what the controller sent where it belongs.
+struct Reader {
+    ring: Ring,
+    clock: Clock,
+}
+
+impl Reader {
+    fn new(handles: Handles) -> (Self, Counters) {
+        let counters = Counters::new(&handles.counters, handles.cpus).unwrap();
+        let ring = Ring::new(handles.ring, handles.ring_bytes).unwrap();
+        (Self { ring, clock: Clock::now().unwrap() }, counters)
+    }
+
+    /// Takes at most `limit` records; false once the connection is closed.
+    fn read(&mut self, limit: usize, sent: &mut Vec<u8>) -> bool {
+        let mut open = true;
+        self.ring.wait(Duration::from_millis(1)).unwrap();
+        let clock = self.clock;
+        self.ring.drain(limit, |bytes| match parse(bytes, &clock).unwrap() {
+            Record::Segment { segment, .. } if segment.direction == Direction::Egress => {
+                assert_eq!(segment.offset, sent.len() as u64, "a record is missing or comes again");
+                assert_eq!(segment.bytes.len(), segment.len as usize);
+                sent.extend_from_slice(segment.bytes);
+            }
+            Record::Closed { .. } => open = false,
+            _ => {}
+        });
+        open
+    }
+}
+
+#[test]
+fn the_ring_is_handed_over() {
+    let Some(cgroup) = Cgroup::new("handover") else { return };
+    let attachment = cgroup.attach();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; for i in {{1..3000}}; do echo $i >&3; done");
+    let mut child = cgroup.bash(&script);
+    let (mut peer, _) = listener.accept().unwrap();
+    let expected: String = (1..=3000).map(|number| format!("{number}\n")).collect();
+
+    let (mut first, _) = Reader::new(attachment.handles().unwrap());
+    let mut sent = Vec::new();
+    let started = Instant::now();
+    while sent.len() < expected.len() / 3 {
+        assert!(started.elapsed() < LONG && first.read(7, &mut sent));
+    }
+    assert!(sent.len() < expected.len(), "nothing is left for the second reader");
+    drop(first);
+    // Everything is sent while nobody reads the ring.
+    let mut received = String::new();
+    peer.read_to_string(&mut received).unwrap();
+    drop(peer);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(received, expected);
+
+    let (mut second, counters) = Reader::new(attachment.handles().unwrap());
+    while second.read(usize::MAX, &mut sent) {
+        assert!(started.elapsed() < LONG);
+    }
+    assert_eq!(String::from_utf8(sent).unwrap(), expected);
+    let losses = counters.read();
+    assert!(losses.iter().all(|count| *count == 0), "{losses:?}");
+}
+
+#[test]
+fn nothing_stays_attached() {
+    let Some(cgroup) = Cgroup::new("detach") else { return };
+    let attachment = cgroup.attach();
+    let handles = attachment.handles().unwrap();
+    drop(attachment);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut child = cgroup.bash(&format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo hello >&3"));
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_to_string(&mut String::new()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let (reader, _) = Reader::new(handles);
+    assert_eq!(reader.ring.waiting(), 0);
+}
