@@ -46,7 +46,7 @@ impl Cgroup {
     }
 
     fn attach(&self) -> Attachment {
-        let options = Options { ring_bytes: 1 << 20, request_window: 65_536, response_window: 16_384 };
+        let options = Options { ring_bytes: 8 << 20, request_window: 65_536, response_window: 16_384 };
         attach(PROGRAMS, &self.0, options).unwrap()
     }
 
@@ -102,10 +102,10 @@ fn the_ring_is_handed_over() {
     let attachment = cgroup.attach();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; for i in {{1..30000}}; do echo $i >&3; done");
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; for i in {{1..5000}}; do echo $i >&3; done");
     let mut child = cgroup.bash(&script);
     let (mut peer, _) = listener.accept().unwrap();
-    let expected: String = (1..=30_000).map(|number| format!("{number}\n")).collect();
+    let expected: String = (1..=5000).map(|number| format!("{number}\n")).collect();
 
     let (mut first, _) = Reader::new(attachment.handles().unwrap());
     let mut sent = Vec::new();
