@@ -41,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Audit a controller on this machine until stopped, and write events to standard output
     ///
-    /// Needs Linux 5.10 or newer with BTF and cgroup v2, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`: ask `auditor check`. Exactly one
+    /// Needs Linux 5.10 or newer with cgroup v2, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`: ask `auditor check`. Exactly one
     /// of --cgroup, --unit, --pid and --port says which controller, unless the configuration has `targets`.
     Run(RunArgs),
     /// Make the same events from a capture file (pcap or pcapng)

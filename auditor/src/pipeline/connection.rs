@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::assemble::Piece;
-use crate::assemble::stream::Stream;
+use crate::assemble::stream::{self, Stream};
 use crate::capture::record::{Direction, How, Nanos, Segment};
 use crate::decode::http1::connection::{End, Http1, Sink};
 use crate::decode::legs::{Leg, Party};
@@ -112,6 +112,13 @@ impl Connection {
     /// Copied bytes that are held back.
     pub(super) fn held(&self) -> usize {
         self.ingress.held_bytes() + self.egress.held_bytes()
+    }
+
+    /// Segments, ends and resets that contradict what was seen before, and bytes beyond the end.
+    pub(super) fn contradictions(&self) -> (u64, u64) {
+        let counts = [self.ingress.counts(), self.egress.counts()];
+        let each = |count: &stream::Counts| u64::from(count.contradictions) + u64::from(count.resets_refused);
+        (counts.iter().map(each).sum(), counts.iter().map(|count| count.beyond_bytes).sum())
     }
 
     /// Payload bytes of the stream, received and sent.

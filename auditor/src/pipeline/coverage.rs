@@ -43,6 +43,8 @@ pub enum Loss {
     Joined,
     /// Payload for a connection that was never established.
     NeverEstablished,
+    /// Bytes or ends that contradict what was seen before of the same stream.
+    Contradiction,
 }
 
 impl Loss {
@@ -57,6 +59,7 @@ impl Loss {
             Self::ConnectionUnknown => (What::Gap, Reason::ConnectionUnknown),
             Self::ConnectionLimit => (What::NotCovered, Reason::ConnectionLimit),
             Self::Joined => (What::NotCovered, Reason::JoinedInTheMiddle),
+            Self::Contradiction => (What::Unreadable, Reason::SegmentContradicts),
             Self::NeverEstablished => (What::NotCovered, Reason::HandshakeIncomplete),
         }
     }

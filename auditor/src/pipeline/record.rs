@@ -219,6 +219,10 @@ fn end<F: Feedback>(
     let Some(connection) = pipeline.connections.remove(&id) else { return };
     let tuple = connection.party.tuple;
     pipeline.opened.remove(&(tuple.local, tuple.remote));
+    let (contradictions, bytes) = connection.contradictions();
+    if contradictions > 0 || bytes > 0 {
+        pipeline.coverage.count(Loss::Contradiction, contradictions, bytes, time);
+    }
     let [received, sent] = connection.bytes();
     let end = ConnectionEnd {
         time,

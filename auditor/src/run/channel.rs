@@ -1,7 +1,7 @@
 //! The narrow, typed channel between the process that attaches and the process that decodes.
 //!
 //! A Unix socket of type `SOCK_SEQPACKET`: one packet is one message, JSON, with file descriptors beside it. Either side
-//! notices the other's death as the end of the channel. What is large (manifests) travels as a sealed memory file.
+//! notices the other's death as the end of the channel. What is large (manifests) travels as a memory file.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

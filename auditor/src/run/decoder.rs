@@ -239,6 +239,11 @@ impl Decoder {
             warn!(listener = %foreign.address, "A listener was made in another cgroup; its traffic is not seen");
             not_covered(self, Reason::ForeignSocket, Some(1), message);
         }
+        let unread = sockets.unreadable_processes + sockets.unreadable_namespaces;
+        if unread > 0 {
+            let message = "processes or network namespaces whose sockets could not be listed".to_owned();
+            not_covered(self, Reason::NotSupported, Some(unread), message);
+        }
         if sockets.foreign_established > 0 {
             let message = "connections on sockets that were made in another cgroup".to_owned();
             not_covered(self, Reason::ForeignSocket, Some(sockets.foreign_established), message);
