@@ -6,6 +6,7 @@
 mod idle;
 mod load;
 mod measure;
+mod others;
 mod report;
 
 use std::path::PathBuf;
@@ -61,15 +62,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return idle::run(connections);
     }
     let mut runs = Vec::new();
+    let mut disturbed: f64 = 0.0;
+    let mut modes = [Mode::Bare, Mode::AccessLog, Mode::Auditor];
     for repeat in 1..=arguments.repeats {
-        for mode in [Mode::Bare, Mode::AccessLog, Mode::Auditor] {
+        // Each mode is first, second and third in turn: what a mode leaves behind does not always meet the same one.
+        modes.rotate_left(1);
+        for mode in modes {
             wait::check_interrupted()?;
+            let others = others::share()?;
+            if others > others::LIMIT {
+                say(&format!("other programs use {:.0} % of the processors", others * 100.0));
+            }
+            disturbed = disturbed.max(others);
             let run = measure::run(mode, repeat, arguments.seconds)?;
             say(&report::line(&run));
             runs.push(run);
         }
     }
     print!("{}", report::table(&runs));
+    if disturbed > others::LIMIT {
+        println!(
+            "NOT TO BE TRUSTED: other programs used up to {:.0} % of the processors between the measurements.",
+            disturbed * 100.0
+        );
+    }
     if let Some(path) = &arguments.json {
         report::write(path, runs)?;
         say(&format!("wrote {}", path.display()));

@@ -32,10 +32,11 @@ pub(super) fn line(run: &Run) -> String {
 /// Medians by mode. Lost events are summed: a median would hide them.
 pub(super) fn table(runs: &[Run]) -> String {
     let mut text = format!(
-        "{:11} {:>11} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
+        "{:11} {:>11} {:>13} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
         "mode",
         "requests/s",
         "nginx us/req",
+        "(from-to)",
         "auditor us/req",
         "bpf us/req",
         "peak RSS MiB",
@@ -53,10 +54,11 @@ pub(super) fn table(runs: &[Run]) -> String {
             if values.is_empty() { "-".to_owned() } else { values.iter().sum::<u64>().to_string() }
         };
         text += &format!(
-            "{:11} {:>11} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
+            "{:11} {:>11} {:>13} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
             format!("{mode:?}"),
             number(|run| Some(run.requests_per_second), 0),
             number(|run| Some(run.controller_cpu_us_per_request), 2),
+            spread(of_mode().map(|run| run.controller_cpu_us_per_request)),
             number(|run| run.auditor_cpu_us_per_request, 2),
             number(|run| run.bpf_us_per_request, 2),
             number(|run| run.auditor_peak_rss_mib, 1),
@@ -65,6 +67,13 @@ pub(super) fn table(runs: &[Run]) -> String {
         );
     }
     text
+}
+
+/// The least and the greatest: a difference of medians that is smaller says nothing.
+fn spread(values: impl Iterator<Item = f64>) -> String {
+    let (least, greatest) =
+        values.fold((f64::INFINITY, 0.0_f64), |(a, b), value| (a.min(value), b.max(value)));
+    format!("{least:.1}-{greatest:.1}")
 }
 
 /// The middle one, or the mean of the two in the middle.
