@@ -160,13 +160,15 @@ pub enum Counter {
     CopyFailed = 6,
     /// Payload that arrived under a listener's cookie.
     Early = 7,
+    /// Packets to the controller that lie beyond any TCP window, which TCP drops.
+    OutOfWindow = 8,
 }
 
 /// Cells per CPU in the array of counters.
 pub const COUNTERS: u32 = 16;
 
 /// Names of the counters, by number, for reports.
-pub const COUNTER_NAMES: [&str; 8] = [
+pub const COUNTER_NAMES: [&str; 9] = [
     "ring_full",
     "ring_full_bytes",
     "unwanted_bytes",
@@ -175,6 +177,7 @@ pub const COUNTER_NAMES: [&str; 8] = [
     "no_state",
     "copy_failed",
     "early",
+    "out_of_window",
 ];
 
 /// Most bytes copied from one packet. A packet that IPv6 or IPv4 "big TCP" made longer is copied so far.

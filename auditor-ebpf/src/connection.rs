@@ -8,11 +8,11 @@ use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockOpsContext;
 
 use auditor_ebpf::abi::{
-    Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
+    Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, INGRESS, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
 };
 
 use crate::maps::{
-    NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, state,
+    NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, forget, state,
 };
 use crate::packet::{mapped, octets};
 use crate::segment::{header, opened};
@@ -59,7 +59,9 @@ fn established(context: &SockOpsContext, how: u8) {
         // Payload came first (TCP Fast Open towards a backend): its offsets are right, only its kind was not known.
         // SAFETY: a map's value is valid for the length of the program.
         let state = unsafe { &mut *state };
-        state.flags = (state.flags & !STATE_JOINED) | passive;
+        state.flags = (state.flags & !STATE_JOINED) | passive | STATE_ANNOUNCED;
+        // The SYN acknowledged nothing: where the other direction begins is known only now.
+        state.first[INGRESS as usize] = first[INGRESS as usize];
         let first = state.first;
         opened(KIND_OPENED, cookie, tuple(context), first, how);
         return;
@@ -107,6 +109,12 @@ fn closed(context: &SockOpsContext) {
         entry.write(record);
         true
     });
+    // SAFETY: the context is valid.
+    let socket = unsafe { (*ops).__bindgen_anon_2.sk };
+    if !socket.is_null() {
+        // The socket may be used again (`connect` after `AF_UNSPEC`), with nothing of this connection.
+        forget(socket);
+    }
 }
 
 /// Sequence numbers of the first byte of each direction.

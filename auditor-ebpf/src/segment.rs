@@ -3,7 +3,9 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_load_bytes};
+use aya_ebpf::helpers::{
+    bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_load_bytes, bpf_tcp_sock,
+};
 
 use auditor_ebpf::abi::{
     Closed, Counter, EGRESS, Early, FLAG_FIN, FLAG_RST, HOW_ACTIVE, HOW_JOINED, HOW_PASSIVE, Header, INGRESS,
@@ -21,6 +23,8 @@ use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 const LISTEN: u32 = 10;
 /// `AF_INET`.
 const INET: u32 = 2;
+/// Largest receive window of TCP (RFC 7323, 2.3).
+const MAX_WINDOW: i32 = 1 << 30;
 /// Bytes of a turn that are copied without asking what userspace wants or how full the ring is.
 const SURE: u64 = 2048;
 
@@ -53,6 +57,9 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
         return;
     }
     let Some(state) = state(socket).or_else(|| first_seen(skb, socket, &packet, direction)) else { return };
+    if direction == INGRESS && is_beyond_window(socket, &packet) {
+        return count(Counter::OutOfWindow, 1);
+    }
     // SAFETY: a map's value is valid for the length of the program. Another CPU may run for the same socket: each field
     // is one store, and the worst outcome is a byte copied twice or a window that starts a little early.
     let state = unsafe { &mut *state };
@@ -68,6 +75,20 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     if state.flags & STATE_JOINED != 0 {
         end_from_wire(socket, &packet, direction, cookie, state);
     }
+}
+
+/// Whether TCP will drop the packet whatever its window is: it lies further ahead than any window (RFC 7323, 2.3). It must
+/// not move what is known of the stream.
+#[inline(always)]
+fn is_beyond_window(socket: *mut bpf_sock, packet: &Packet) -> bool {
+    // SAFETY: a full socket; the result is checked.
+    let tcp = unsafe { bpf_tcp_sock(socket) };
+    if tcp.is_null() {
+        return false;
+    }
+    // SAFETY: not null.
+    let next = unsafe { (*tcp).rcv_nxt };
+    packet.sequence.wrapping_sub(next) as i32 > MAX_WINDOW
 }
 
 /// A packet of a socket without state: a listener's, or one that was open before the programs were attached.

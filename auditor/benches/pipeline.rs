@@ -4,6 +4,7 @@
 //! A request is what an ingress controller makes of it: four heads, two answers of 1 KiB, on kept-alive connections with
 //! others in flight; both legs joined, judged by the rules of 50 hosts, and rendered.
 
+#![expect(clippy::indexing_slicing, reason = "a benchmark that fails by panicking")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot set up its traffic has nothing to measure")]
 
 use std::fmt::Write as _;
@@ -145,7 +146,7 @@ impl Traffic {
         };
         let kinds = HOSTS * CONNECTIONS;
         let mut traffic = Self {
-            pipeline: Pipeline::new(limits, settings, Arc::new(attribution()), ()),
+            pipeline: Pipeline::new(limits, settings, Arc::new(attribution()), 0, ()),
             clients: Vec::new(),
             backends: Vec::new(),
             asked: (0..kinds).map(|n| request_head(n, false)).collect(),

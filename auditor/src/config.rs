@@ -113,7 +113,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ring_bytes: 8 << 20,
+            ring_bytes: 16 << 20,
             max_connections: 65_536,
             held_bytes_per_connection: 256 << 10,
             held_bytes: 32 << 20,

@@ -75,8 +75,14 @@ pub struct Pipeline<F> {
 }
 
 impl<F: Feedback> Pipeline<F> {
-    /// A pipeline that has seen nothing yet.
-    pub fn new(limits: Limits, settings: Settings, attribution: Arc<Attribution>, feedback: F) -> Self {
+    /// A pipeline that has seen nothing yet. `begun`: when, for the ids of what it tells; 0 in a replay.
+    pub fn new(
+        limits: Limits,
+        settings: Settings,
+        attribution: Arc<Attribution>,
+        begun: Nanos,
+        feedback: F,
+    ) -> Self {
         Self {
             limits,
             feedback,
@@ -88,7 +94,7 @@ impl<F: Feedback> Pipeline<F> {
             waiting: HashSet::new(),
             held: 0,
             coverage: Coverage::default(),
-            builder: Builder::new(settings, attribution),
+            builder: Builder::new(settings, attribution, begun),
             decoded: Vec::new(),
             joined: Vec::new(),
             events: Vec::new(),

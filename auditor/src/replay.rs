@@ -63,7 +63,7 @@ pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), R
         None => Attribution::none(),
     };
     let settings = config.event_settings(Domain::File);
-    let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), ());
+    let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), 0, ());
     let options =
         Options { listen: replay.listen.iter().map(|port| port.get()).collect(), ..Options::default() };
     let mut lines = Lines { output: BufWriter::new(output), sequence: 0, buffer: Vec::new(), failed: None };

@@ -46,15 +46,17 @@ pub struct Builder {
     settings: Settings,
     attribution: Arc<Attribution>,
     routes: RouteCache,
-    /// Tells events of no connection apart.
+    /// Tells events of no connection apart: by when their builder began, and their number in it.
+    begun: u64,
     serial: u64,
 }
 
 impl Builder {
-    /// A builder that judges by these objects.
+    /// A builder that judges by these objects. `begun` must differ between builders of one domain: when it began to work; 0 in
+    /// a replay.
     #[must_use]
-    pub fn new(settings: Settings, attribution: Arc<Attribution>) -> Self {
-        Self { settings, attribution, routes: RouteCache::default(), serial: 0 }
+    pub fn new(settings: Settings, attribution: Arc<Attribution>, begun: Nanos) -> Self {
+        Self { settings, attribution, routes: RouteCache::default(), begun, serial: 0 }
     }
 
     /// Judges by other objects from now on.
@@ -93,6 +95,6 @@ impl Builder {
     /// The id of an event of no connection.
     fn serial_id(&mut self, kind: Kind) -> EventId {
         self.serial += 1;
-        IdScope::program(self.settings.domain).id(kind, self.serial, 0)
+        IdScope::program(self.settings.domain, self.begun).id(kind, self.serial, 0)
     }
 }

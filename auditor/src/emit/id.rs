@@ -6,7 +6,8 @@
 //! 2. the domain: `b` and the 16 bytes of the kernel's boot id, or `f` and 16 zero bytes for a capture file;
 //! 3. the connection: live, `c`, the socket's cookie (8 bytes), 38 zero bytes; from a file, `t`, both ends (16 bytes of
 //!    address with IPv4 mapped into IPv6, 2 of port, each), local first, and the time of the connection's first record in
-//!    nanoseconds (8 bytes, after 2 zero bytes); `-` and 46 zero bytes for an event of no connection;
+//!    nanoseconds (8 bytes, after 2 zero bytes); `-`, 38 zero bytes and when the part of the program that
+//!    tells it began, in nanoseconds, for an event of no connection;
 //! 4. a place: the offset of the head's first byte in its direction's stream; for an event of no head or no connection, a
 //!    number that tells it from the others of its kind (8 bytes);
 //! 5. the HTTP/2 stream, 0 without one (4 bytes);
@@ -36,10 +37,12 @@ pub enum Domain {
 pub struct IdScope(Sha256);
 
 impl IdScope {
-    /// For events of no connection.
+    /// For events of no connection, from a part of the program that began at this time.
     #[must_use]
-    pub fn program(domain: Domain) -> Self {
-        Self::new(domain, b'-', &[0; 46])
+    pub fn program(domain: Domain, begun: Nanos) -> Self {
+        let mut part = [0; 46];
+        put(&mut part, 38, &begun.to_be_bytes());
+        Self::new(domain, b'-', &part)
     }
 
     /// For a connection of a kernel: its cookie is never used twice in one boot.
@@ -127,8 +130,9 @@ mod tests {
         let ends = tuple("10.0.0.1:80", "10.0.0.2:4000");
         let swapped = tuple("10.0.0.2:4000", "10.0.0.1:80");
         let scopes = [
-            IdScope::program(boot(0)),
-            IdScope::program(Domain::File),
+            IdScope::program(boot(0), 0),
+            IdScope::program(boot(0), 1),
+            IdScope::program(Domain::File, 0),
             IdScope::socket(boot(0), ConnectionId(0)),
             IdScope::socket(boot(1), ConnectionId(0)),
             IdScope::socket(boot(0), ConnectionId(1)),

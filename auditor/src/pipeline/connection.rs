@@ -29,7 +29,7 @@ pub(super) struct Connection {
     pub(super) last: Nanos,
 }
 
-/// A body that ends this close is not worth a word to the source.
+/// An advance that is worth a word to the source.
 const WORTHWHILE: u64 = 4096;
 
 impl Connection {
@@ -126,15 +126,12 @@ impl Connection {
         [self.ingress.offset(), self.egress.offset()]
     }
 
-    /// The offset that the source should be told is needed next, if that spares it copies and is news.
+    /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
+    /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
     pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
-        let stream = match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        };
         let needed = self.http.needed(direction)?;
         let told = self.needed.get_mut(direction as usize)?;
-        if needed == *told || needed < stream.offset().saturating_add(WORTHWHILE) {
+        if needed < told.saturating_add(WORTHWHILE) {
             return None;
         }
         *told = needed;

@@ -16,6 +16,9 @@ use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{Leg, Party};
 use crate::emit::build::ConnectionEnd;
 
+/// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
+const MAX_EARLY: i64 = 1 << 20;
+
 /// Takes one record.
 pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>) {
     match record {
@@ -91,8 +94,19 @@ fn open<F: Feedback>(
         How::Passive => {}
     }
     pipeline.connections.insert(id, Connection::new(party));
+    if how == How::Joined {
+        // Offsets count anew: what was said for this socket before means something else now.
+        for direction in [Direction::Ingress, Direction::Egress] {
+            pipeline.feedback.needed(id, direction, 0);
+        }
+    }
     for piece in pipeline.early.take(&tuple) {
         let offset = offset_of(piece.sequence, first, 0);
+        // Anyone can send a packet to a listener; what belongs to this connection lies at its beginning.
+        if offset > MAX_EARLY {
+            pipeline.coverage.count(Loss::Contradiction, 1, piece.len.into(), time);
+            continue;
+        }
         let Ok(skip) = usize::try_from(offset.saturating_neg().max(0)) else { continue };
         let segment = Segment {
             direction: Direction::Ingress,
@@ -128,7 +142,10 @@ fn take_segment<F: Feedback>(
     segment: &Segment<'_>,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else {
-        pipeline.coverage.count(Loss::ConnectionUnknown, 1, u64::from(segment.len), time);
+        // The reset that follows the end of an aborted connection carries nothing.
+        if segment.len > 0 {
+            pipeline.coverage.count(Loss::ConnectionUnknown, 1, u64::from(segment.len), time);
+        }
         return;
     };
     let held = connection.held();

@@ -56,9 +56,11 @@ pub fn run(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
         Attacher { config, object, host, targets, number: 0, manifests: None, failures: Vec::new() };
     loop {
         let mut decoder = attacher.start()?;
-        match attacher.supervise(&signals, &mut decoder)? {
-            Ended::Asked => return attacher.stop(decoder),
-            Ended::Failed => attacher.note_failure(decoder)?,
+        match attacher.supervise(&signals, &mut decoder) {
+            Ok(Ended::Asked) => return attacher.stop(decoder),
+            // A message that cannot be sent is how a death shows between two looks at the process.
+            Ok(Ended::Failed) | Err(RunError::Channel(_)) => attacher.note_failure(decoder)?,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -252,6 +254,8 @@ impl Attacher<'_> {
 
     /// The decoding process is gone without being asked: what it knew is lost, so everything is attached anew.
     fn note_failure(&mut self, mut decoder: Decoder) -> Result<(), RunError> {
+        // Already gone, unless it closed the channel and hangs. A failure to kill means that it is gone.
+        let _ = decoder.process.kill();
         let status = decoder.process.wait().map_err(RunError::Spawn)?;
         error!(%status, "The decoding process failed; starting another. What was in flight is lost");
         self.targets.iter_mut().for_each(|watched| watched.attached = None);

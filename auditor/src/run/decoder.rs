@@ -78,7 +78,8 @@ impl Decoder {
         };
         let domain = Domain::Boot(boot);
         let attribution = Arc::new(Attribution::none());
-        let builder = Builder::new(config.event_settings(domain), Arc::clone(&attribution));
+        let begun = present(&clock).map_err(system("read the clocks"))?;
+        let builder = Builder::new(config.event_settings(domain), Arc::clone(&attribution), begun);
         Ok(Self {
             config,
             channel,
@@ -204,8 +205,10 @@ impl Decoder {
         let attribution = Arc::clone(&self.attribution);
         let listeners: Vec<SocketAddr> =
             sockets.iter().flat_map(|sockets| &sockets.listeners).map(|listener| listener.address).collect();
+        // Later than the decoder's own, and than any other target's.
+        let begun = present(&self.clock).map_err(system("read the clocks"))?;
         let pipeline = move |wants| {
-            let mut pipeline = Pipeline::new(limits, settings, attribution, wants);
+            let mut pipeline = Pipeline::new(limits, settings, attribution, begun, wants);
             pipeline.set_listeners(listeners);
             pipeline
         };

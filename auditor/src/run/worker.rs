@@ -110,7 +110,11 @@ impl Work {
                 counted = Instant::now();
                 self.count();
             }
-            self.tick();
+            // While records wait in the ring, the present says nothing about what is missing from it.
+            if taken < BATCH {
+                self.tick();
+            }
+            self.outlet.send(self.pipeline.take_events());
             if finishing && taken == 0 {
                 self.pipeline.finish();
                 self.outlet.send(self.pipeline.take_events());
@@ -144,7 +148,6 @@ impl Work {
         if let Ok(now) = present(&self.clock) {
             self.pipeline.tick(now);
         }
-        self.outlet.send(self.pipeline.take_events());
     }
 
     /// Tells the pipeline what the kernel could not hand over.

@@ -129,8 +129,8 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
     let directory =
         File::open(cgroup).map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?;
     let cpus = possible_cpus()?;
-    // Bodies may fill a quarter; the reader is woken before.
-    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 4), u64::from(options.ring_bytes / 8));
+    // Bodies may fill half; the reader is woken long before.
+    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 2), u64::from(options.ring_bytes / 16));
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("COUNTERS", cpus * COUNTERS)
