@@ -110,6 +110,11 @@ impl Coverage {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn told(&self, loss: Loss) -> (u64, u64) {
+        self.counted.get(&loss.told()).map_or((0, 0), |gap| (gap.count, gap.bytes))
+    }
+
     fn tell_single(&mut self, builder: &mut Builder, events: &mut Vec<Event>) {
         for (party, trouble) in self.single.drain(..) {
             let (what, reason) = told(trouble.reason);
