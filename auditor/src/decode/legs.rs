@@ -33,6 +33,8 @@ pub type Key = (ConnectionId, u64);
 pub const GRACE: Nanos = 1_000_000_000;
 /// Client requests looked at for one backend request; past that the join can only be ambiguous.
 const MAX_CANDIDATES: usize = 128;
+/// Keys looked at for them, also those of requests that are over.
+const MAX_KEYS: usize = 1024;
 
 /// What came out.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct Legs {
     owners: HashMap<Key, Key>,
     /// Client requests by what they ask for.
     targets: Targets,
+    /// Client requests by the ids they came with.
+    ids: Targets,
     /// Client requests in order of arrival, for those that were forwarded under another target.
     arrivals: VecDeque<Key>,
     /// Finished client requests with attempts that go on.
@@ -84,6 +88,9 @@ impl Legs {
     pub fn client_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>) {
         let key = (party.id, offset);
         self.targets.push(head.target(), key);
+        for id in evidence::ids(&head) {
+            self.ids.push(&id, key);
+        }
         if self.arrivals.len() > 2 * self.clients.len() + 64 {
             self.arrivals.retain(|key| self.clients.contains_key(key));
         }
@@ -163,6 +170,16 @@ impl Legs {
         }
     }
 
+    /// The offsets of a connection start anew: lets go of what has its names.
+    pub fn renamed(&mut self, id: ConnectionId, out: &mut Vec<Joined>) {
+        let keys: Vec<Key> = self.waiting.iter().map(|(_, key)| *key).filter(|key| key.0 == id).collect();
+        self.waiting.retain(|(_, key)| key.0 != id);
+        for key in keys {
+            self.complete(key, out);
+        }
+        self.arrivals.retain(|key| key.0 != id);
+    }
+
     /// Lets go of all that is finished; what is still open in a decoder ends there first.
     pub fn finish(&mut self, out: &mut Vec<Joined>) {
         self.expire(Nanos::MAX, out);
@@ -187,6 +204,9 @@ impl Legs {
             return;
         };
         self.targets.remove(head.target(), |key| self.clients.contains_key(key));
+        for id in evidence::ids(&head) {
+            self.ids.remove(&id, |key| self.clients.contains_key(key));
+        }
         for attempt in attempts.iter().filter(|attempt| attempt.exchange.is_none()) {
             self.owners.remove(&attempt.key());
         }
@@ -198,15 +218,26 @@ impl Legs {
     fn candidate(&mut self, forwarded: &Head) -> Option<(Key, Join)> {
         let evidence = Evidence::of(forwarded);
         let clients = &self.clients;
+        // An id goes before the target: what another client asked for may look like this one's after a rewrite.
+        let mut with_id = VecDeque::new();
+        for id in evidence::ids(forwarded) {
+            let keys = self.ids.get(&id, |key| clients.contains_key(key));
+            let recent = keys.iter().rev().take(MAX_KEYS).filter(|key| !with_id.contains(*key)).copied();
+            let recent: Vec<Key> = recent.take(MAX_CANDIDATES + 1).collect();
+            with_id.extend(recent.into_iter().rev());
+        }
+        if let Some((key, choice)) = choose(clients, &evidence, &with_id) {
+            return Some((key, choice.join()));
+        }
         let same_target = self.targets.get(forwarded.target(), |key| clients.contains_key(key));
         let best = choose(clients, &evidence, same_target);
         if best.is_some() {
-            return best.map(|(key, choice)| (key, choice.join_on_target()));
+            return best.map(|(key, choice)| (key, choice.join()));
         }
         while self.arrivals.front().is_some_and(|key| !clients.contains_key(key)) {
             self.arrivals.pop_front();
         }
-        choose(clients, &evidence, &self.arrivals).map(|(key, choice)| (key, choice.join_on_less()))
+        choose(clients, &evidence, &self.arrivals).map(|(key, choice)| (key, choice.join()))
     }
 }
 
@@ -221,49 +252,50 @@ struct Choice {
 }
 
 impl Choice {
-    /// The target was forwarded unchanged.
-    fn join_on_target(self) -> Join {
+    fn join(self) -> Join {
         match self {
             Self { equal: 2.., .. } => Join::Ambiguous,
-            Self { rank, .. } if rank.request_id() => Join::Exact,
-            Self { fitting: 1, rank, .. } if rank.names_party() => Join::Exact,
-            _ => Join::Inferred,
-        }
-    }
-
-    /// The target was rewritten.
-    fn join_on_less(self) -> Join {
-        match self {
-            Self { equal: 2.., .. } => Join::Ambiguous,
-            Self { rank, .. } if rank.request_id() => Join::Exact,
+            // Clients choose ids, and may choose the same: only one that nobody else has is proof.
+            Self { rank, fitting, .. } if rank.request_id() || rank.identifies() => {
+                if fitting == 1 {
+                    Join::Exact
+                } else {
+                    Join::Inferred
+                }
+            }
             _ => Join::Inferred,
         }
     }
 }
 
-/// The oldest of the best.
+/// The oldest of the best, among the newest: a proxy forwards at once, and what is old is most likely being answered.
 fn choose(
     clients: &HashMap<Key, Client>,
     evidence: &Evidence<'_>,
     keys: &VecDeque<Key>,
 ) -> Option<(Key, Choice)> {
     let mut best: Option<(Key, Choice)> = None;
-    let mut fitting = 0;
-    for key in keys.iter().take(MAX_CANDIDATES) {
-        let Some(client) = clients.get(key).filter(|client| client.finished.is_none()) else { continue };
+    let (mut fitting, mut looked_at) = (0, 0);
+    let open = |key: &&Key| clients.get(key).is_some_and(|client| client.finished.is_none());
+    for key in keys.iter().rev().take(MAX_KEYS).filter(open).take(MAX_CANDIDATES) {
+        looked_at += 1;
+        let Some(client) = clients.get(key) else { continue };
         let Some(rank) = evidence.rank(&client.head, client.party.peer(), client.running == 0) else {
             continue;
         };
         fitting += 1;
         match &mut best {
             Some((_, choice)) if rank < choice.rank => {}
-            Some((_, choice)) if rank == choice.rank => choice.equal += 1,
+            Some((oldest, choice)) if rank == choice.rank => {
+                choice.equal += 1;
+                *oldest = *key;
+            }
             _ => best = Some((*key, Choice { rank, fitting: 0, equal: 1 })),
         }
     }
     let (key, mut choice) = best?;
     choice.fitting = fitting;
-    if keys.len() > MAX_CANDIDATES && !choice.rank.request_id() {
+    if looked_at == MAX_CANDIDATES || keys.len() > MAX_KEYS {
         choice.equal = choice.equal.max(2);
     }
     Some((key, choice))

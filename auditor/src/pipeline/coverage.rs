@@ -69,6 +69,8 @@ impl Loss {
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
     single: Vec<(Arc<Party>, Trouble)>,
+    /// Single ones told since the last report of what was counted.
+    singles: usize,
     counted: BTreeMap<(What, Reason), Gap>,
     reported: Nanos,
 }
@@ -81,7 +83,8 @@ impl Coverage {
 
     /// Takes trouble with a connection.
     pub(super) fn trouble(&mut self, party: &Arc<Party>, trouble: &Trouble) {
-        if self.single.len() < MAX_SINGLE {
+        if self.singles < MAX_SINGLE {
+            self.singles += 1;
             self.single.push((Arc::clone(party), *trouble));
         } else {
             self.add(told(trouble.reason), 1, trouble.bytes, trouble.time);
@@ -90,21 +93,20 @@ impl Coverage {
 
     fn add(&mut self, told: (What, Reason), count: u64, bytes: u64, now: Nanos) {
         let gap = self.counted.entry(told).or_insert(Gap { count: 0, bytes: 0, since: now, until: now });
-        gap.count += count;
-        gap.bytes += bytes;
+        gap.count = gap.count.saturating_add(count);
+        gap.bytes = gap.bytes.saturating_add(bytes);
         gap.until = gap.until.max(now);
     }
 
     /// Turns what is due into events.
     pub(super) fn report(&mut self, now: Nanos, builder: &mut Builder, events: &mut Vec<Event>) {
-        if now < self.reported.saturating_add(INTERVAL)
-            && (self.single.len() < MAX_SINGLE || self.reported == 0)
-        {
-            // Single ones are told at once; the interval only bounds how many.
-            return self.tell_single(builder, events);
+        // Single ones are told at once; the interval only bounds how many.
+        self.tell_single(builder, events);
+        if now < self.reported.saturating_add(INTERVAL) {
+            return;
         }
         self.reported = now;
-        self.tell_single(builder, events);
+        self.singles = 0;
         for ((what, reason), gap) in std::mem::take(&mut self.counted) {
             events.push(builder.counted(what, reason, &gap));
         }

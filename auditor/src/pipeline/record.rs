@@ -81,6 +81,7 @@ fn open<F: Feedback>(
         }
         // The kernel had to forget it: offsets start anew.
         lose(pipeline, id);
+        pipeline.legs.renamed(id, &mut pipeline.joined);
     }
     if pipeline.connections.len() >= pipeline.limits.connections && !make_room(pipeline) {
         pipeline.coverage.count(Loss::ConnectionLimit, 1, 0, time);
@@ -125,12 +126,13 @@ fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
     /// As long as Linux keeps a connection of which nothing is heard before it asks (`tcp_keepalive_time`).
     const SILENT: Nanos = 7_200_000_000_000;
     let deadline = pipeline.now.saturating_sub(SILENT);
-    let silent: Vec<ConnectionId> = pipeline
+    let mut silent: Vec<ConnectionId> = pipeline
         .connections
         .iter()
         .filter(|(_, connection)| connection.last < deadline)
         .map(|(id, _)| *id)
         .collect();
+    silent.sort_unstable();
     silent.iter().for_each(|id| lose(pipeline, *id));
     !silent.is_empty()
 }

@@ -7,7 +7,10 @@ use crate::decode::http1::head::Head;
 
 /// Strength of the evidence; more is better. One bit per witness, the strongest highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank(u8);
+pub(super) struct Rank(u8, Certain);
+
+/// Whether the only candidate is certain; says nothing of how well it fits.
+type Certain = bool;
 
 const REQUEST_ID: u8 = 32;
 const IDLE: u8 = 16;
@@ -22,9 +25,10 @@ impl Rank {
         self.0 & REQUEST_ID != 0
     }
 
-    /// The client's address or the host it asked for is in the forwarded request.
-    pub(super) fn names_party(self) -> bool {
-        self.0 & (CLIENT | HOST) != 0
+    /// The target is that of the request, and so are the client's address or, for its first attempt, the host; and
+    /// nothing speaks against it.
+    pub(super) fn identifies(self) -> bool {
+        self.1
     }
 }
 
@@ -63,15 +67,26 @@ impl<'a> Evidence<'a> {
         if !(id || (method && (target || (related && (host || client)) || (host && client)))) {
             return None;
         }
-        Some(Rank(
-            bit(id, REQUEST_ID)
-                | bit(idle, IDLE)
-                | bit(target, TARGET)
-                | bit(client, CLIENT)
-                | bit(host, HOST)
-                | bit(same("content-length"), LENGTH),
-        ))
+        // Another client's address, or an id that was replaced, may be the controller's doing, and may not.
+        let against = self.client.is_some_and(|address| address != peer)
+            || (self.request_id.is_some()
+                && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id));
+        let identifies = target && !against && (client || (host && idle));
+        let bits = bit(id, REQUEST_ID)
+            | bit(idle, IDLE)
+            | bit(target, TARGET)
+            | bit(client, CLIENT)
+            | bit(host, HOST)
+            | bit(same("content-length"), LENGTH);
+        Some(Rank(bits, identifies))
     }
+}
+
+/// The ids that a request came with, told apart by a first byte.
+pub(super) fn ids(head: &Head) -> impl Iterator<Item = Vec<u8>> {
+    let tagged = |tag: u8, id: &[u8]| [&[tag], id].concat();
+    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(|id| tagged(b'r', &id));
+    request.into_iter().chain(trace_id(head).map(|id| tagged(b't', &id)))
 }
 
 /// Whether one path ends with the other, as a proxy makes it that removes or adds a prefix.
