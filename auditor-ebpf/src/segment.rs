@@ -253,12 +253,12 @@ fn hand_over<T: Copy + 'static>(
         emit::<With<T, 256>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 1024 {
         emit::<With<T, 1024>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
-    } else if copy <= 2048 {
-        emit::<With<T, 2048>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 4096 {
         emit::<With<T, 4096>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 16_384 {
         emit::<With<T, 16_384>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+    } else if copy <= 65_536 {
+        emit::<With<T, 65_536>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else {
         emit::<With<T, MAX_COPY>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
     }
