@@ -1,6 +1,6 @@
 //! The process with rights: finds cgroups, attaches programs, reads files, supervises the decoding process.
 //!
-//! It never looks at traffic. All it takes from the other process is [`Answer`]s.
+//! It never looks at traffic. All it takes from the other process is `Answer`s.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
