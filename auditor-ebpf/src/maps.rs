@@ -148,9 +148,14 @@ pub(crate) fn want(cookie: u64, direction: u8) -> u64 {
     }
 }
 
-/// Fills a record in place and hands it over, or counts what was lost. `fill` returns false to give the record up.
+/// Fills a record in place and hands it over, or counts what was lost. `waiting`: bytes in the ring just now; `fill` returns
+/// false to give the record up.
 #[inline(always)]
-pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<T>) -> bool) -> bool {
+pub(crate) fn emit<T: 'static>(
+    payload: u32,
+    waiting: u64,
+    fill: impl FnOnce(&mut MaybeUninit<T>) -> bool,
+) -> bool {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         count(Counter::RingFull, 1);
         count(Counter::RingFullBytes, u64::from(payload));
@@ -160,30 +165,30 @@ pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return false;
     }
-    entry.submit(wakeup(size_of::<T>()));
+    entry.submit(wakeup(waiting, size_of::<T>()));
     true
 }
 
 /// Whether the ring has room for payload.
 #[inline(always)]
-pub(crate) fn has_room() -> bool {
+pub(crate) fn has_room(waiting: u64) -> bool {
     // SAFETY: an initialised static that the loader replaces.
-    waiting() <= unsafe { (&raw const COPY_BYTES).read_volatile() }
+    waiting <= unsafe { (&raw const COPY_BYTES).read_volatile() }
 }
 
 /// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past the mark.
 /// Two that pass it at once may both miss it; the reader polls all the same.
 #[inline(always)]
-fn wakeup(size: usize) -> u64 {
+fn wakeup(waiting: u64, size: usize) -> u64 {
     // SAFETY: an initialised static that the loader replaces.
     let mark = unsafe { (&raw const WAKE_BYTES).read_volatile() };
-    let past = waiting().wrapping_sub(mark);
+    let past = (waiting + size as u64).wrapping_sub(mark);
     u64::from(if past <= size as u64 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Bytes in the ring that have not been read.
 #[inline(always)]
-fn waiting() -> u64 {
+pub(crate) fn waiting() -> u64 {
     // SAFETY: the ring is a live map; the helper only reads its positions.
     unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) }
 }
