@@ -5,8 +5,10 @@ use std::sync::Arc;
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
 use crate::capture::record::{Direction, How, Nanos, Segment};
-use crate::decode::http1::connection::{End, Http1, Sink};
+use crate::decode::http1::connection::{End, Sink};
 use crate::decode::legs::{Leg, Party};
+
+use super::layers::Layers;
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub(super) struct Connection {
     pub(super) party: Arc<Party>,
     ingress: Stream,
     egress: Stream,
-    pub(super) http: Http1,
+    layers: Layers,
     /// Requests seen so far.
     pub(super) requests: u64,
     /// The connection became a tunnel.
@@ -41,7 +43,7 @@ impl Connection {
         Self {
             ingress: Stream::new(),
             egress: Stream::new(),
-            http: Http1::new(requests, party.how),
+            layers: Layers::new(requests, party.how),
             requests: 0,
             tunnel: false,
             foreign: None,
@@ -67,7 +69,7 @@ impl Connection {
         sink: &mut Sink<'_>,
     ) {
         self.last = time;
-        let Self { ingress, egress, http, reset, .. } = self;
+        let Self { ingress, egress, layers, party, reset, .. } = self;
         let stream = match segment.direction {
             Direction::Ingress => ingress,
             Direction::Egress => egress,
@@ -77,31 +79,33 @@ impl Connection {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
-            http.feed(sink, direction, piece, seen);
+            layers.feed(sink, party, direction, piece, seen);
         });
         self.tell_waiting(sink, time);
     }
 
     /// Gives up missing ranges that were waited for long enough.
     pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        let Self { ingress, egress, layers, party, .. } = self;
+        ingress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(sink, party, Direction::Ingress, piece, seen);
+        });
+        egress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(sink, party, Direction::Egress, piece, seen);
+        });
         self.tell_waiting(sink, now);
     }
 
     /// Nothing will follow.
     pub(super) fn finish(&mut self, end: End, aborted: bool, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress.finish(now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress.finish(now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
-        if aborted && self.reset.is_none() {
-            self.reset = Some(Direction::Egress);
-            self.http.feed(sink, Direction::Egress, Piece::Reset, now);
+        let Self { ingress, egress, layers, party, reset, .. } = self;
+        ingress.finish(now, &mut |piece, seen| layers.feed(sink, party, Direction::Ingress, piece, seen));
+        egress.finish(now, &mut |piece, seen| layers.feed(sink, party, Direction::Egress, piece, seen));
+        if aborted && reset.is_none() {
+            *reset = Some(Direction::Egress);
+            layers.feed(sink, party, Direction::Egress, Piece::Reset, now);
         }
-        self.http.close(sink, end, now);
+        layers.close(sink, party, end, now);
     }
 
     /// Whether a stream waits for a missing range.
@@ -129,7 +133,7 @@ impl Connection {
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
     /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
     pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
-        let needed = self.http.needed(direction)?;
+        let needed = self.layers.needed(direction)?;
         let told = self.needed.get_mut(direction as usize)?;
         if needed < told.saturating_add(WORTHWHILE) {
             return None;
@@ -144,6 +148,6 @@ impl Connection {
             Leg::Backend => &self.egress,
         };
         let waiting = requests.is_waiting();
-        self.http.set_waiting(sink, waiting, now);
+        self.layers.set_waiting(sink, waiting, now);
     }
 }
