@@ -5,6 +5,9 @@
 //! into the [`Party`]. Invariant: each byte is HTTP's, or counted as read ahead of it ([`Http1::begin_behind`]), so that HTTP's
 //! offsets are the stream's.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::assemble::Piece;
