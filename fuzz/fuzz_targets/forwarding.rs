@@ -16,7 +16,10 @@ fuzz_target!(|lines: Vec<Vec<u8>>| {
             assert!(!hop.text.is_empty() || header == ForwardingHeader::Forwarded);
             assert!(hop.text.len() <= longest);
             if let Some(node) = hop.node {
-                assert_eq!(first(ForwardingHeader::XRealIp, node.address.to_string().as_bytes()), Some(node.address));
+                assert_eq!(
+                    first(ForwardingHeader::XRealIp, node.address.to_string().as_bytes()),
+                    Some(node.address)
+                );
             }
         }
     }
