@@ -3,5 +3,7 @@
 //! Consumes [`Piece`](crate::assemble::Piece)s. Pure: no clock, no I/O. What cannot be understood is never guessed at; it
 //! is counted and reported.
 
+pub mod forwarding;
 pub mod http1;
 pub mod legs;
+pub mod proxy_protocol;

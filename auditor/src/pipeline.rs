@@ -8,6 +8,7 @@
 mod connection;
 mod coverage;
 mod early;
+mod layers;
 mod record;
 
 use std::collections::{HashMap, HashSet};

@@ -2,8 +2,8 @@
 //!
 //! Consumes the messages of all connections of *one* controller, in the order of capture; produces client requests with
 //! the attempts made for them, and backend requests that nothing explains. Evidence is what the forwarded request shows
-//! (request id, target, method, host, the client's address in `X-Forwarded-For` and its like, length of the body) and
-//! time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken and
+//! (request id, target, method, host, the client's address in a PROXY header or in `X-Forwarded-For` and its like, length
+//! of the body) and time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken and
 //! the join is called ambiguous: two requests that look the same can not be told apart from outside.
 //!
 //! Invariants: an exchange comes out exactly once; memory is bounded by the exchanges open in the decoders, plus those
@@ -102,7 +102,7 @@ impl Legs {
     /// The head of a request to a backend is complete.
     pub fn backend_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>, started: Nanos) {
         let key = (party.id, offset);
-        let Some((name, join)) = self.candidate(&head) else { return };
+        let Some((name, join)) = self.candidate(party, &head) else { return };
         let Some(client) = self.clients.get_mut(&name) else { return };
         let party = Arc::clone(party);
         client.attempts.push(Attempt {
@@ -205,8 +205,8 @@ impl Legs {
     }
 
     /// The client's request that `forwarded` was most likely made for.
-    fn candidate(&mut self, forwarded: &Head) -> Option<(Key, Join)> {
-        let evidence = Evidence::of(forwarded);
+    fn candidate(&mut self, party: &Party, forwarded: &Head) -> Option<(Key, Join)> {
+        let evidence = Evidence::of(party, forwarded);
         let clients = &self.clients;
         // An id goes before the target: what another client asked for may look like this one's after a rewrite.
         let mut with_id = VecDeque::new();
@@ -270,7 +270,7 @@ fn choose(
     for key in keys.iter().rev().take(MAX_KEYS).filter(open).take(MAX_CANDIDATES) {
         looked_at += 1;
         let Some(client) = clients.get(key) else { continue };
-        let Some(rank) = evidence.rank(&client.head, client.party.peer(), client.running == 0) else {
+        let Some(rank) = evidence.rank(&client.head, &client.party, client.running == 0) else {
             continue;
         };
         fitting += 1;

@@ -234,7 +234,7 @@ mod tests {
              outcome timing observation chain"
         );
         assert_eq!(keys("/controller"), "kind namespace pod container");
-        assert_eq!(keys("/client"), "address port determined_by peer forwarded");
+        assert_eq!(keys("/client"), "address port determined_by peer proxy_protocol forwarded_in forwarded");
         assert_eq!(keys("/tls"), "version cipher group sni alpn ja4 resumed certificate client_certificate");
         assert_eq!(
             keys("/http/request"),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
 use crate::capture::record::{Direction, How, Nanos, Segment, Totals};
-use crate::decode::http1::connection::{End, Http1, Sink};
+use crate::decode::http1::connection::{End, Sink};
 use crate::decode::legs::{Leg, Party};
+
+use super::layers::Layers;
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(super) struct Connection {
     start: [u64; 2],
     ingress: Stream,
     egress: Stream,
-    pub(super) http: Http1,
+    layers: Layers,
     /// Requests seen so far.
     pub(super) requests: u64,
     /// The connection became a tunnel.
@@ -44,7 +46,7 @@ impl Connection {
             start,
             ingress: Stream::starting_at(start[0]),
             egress: Stream::starting_at(start[1]),
-            http: Http1::new(requests, party.how, start),
+            layers: Layers::new(requests, party.how, start),
             requests: 0,
             tunnel: false,
             foreign: None,
@@ -70,11 +72,11 @@ impl Connection {
         sink: &mut Sink<'_>,
     ) {
         self.last = time;
-        let Self { ingress, egress, http, reset, .. } = self;
+        let Self { ingress, egress, layers, party, reset, .. } = self;
         let contradictions = ingress.counts().contradictions;
         if let Some(received) = segment.received {
             ingress.accepted(received, time, &mut |piece, seen| {
-                http.feed(sink, Direction::Ingress, piece, seen);
+                layers.feed(sink, party, Direction::Ingress, piece, seen);
             });
         }
         let direction = segment.direction;
@@ -86,30 +88,32 @@ impl Connection {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
-            http.feed(sink, direction, piece, seen);
+            layers.feed(sink, party, direction, piece, seen);
         });
         if ingress.counts().contradictions != contradictions {
-            http.contradicted();
+            layers.contradicted();
         }
         self.tell_waiting(sink, time);
     }
 
     /// Gives up missing ranges that were waited for long enough.
     pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        let Self { ingress, egress, layers, party, .. } = self;
+        ingress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(sink, party, Direction::Ingress, piece, seen);
+        });
+        egress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(sink, party, Direction::Egress, piece, seen);
+        });
         self.tell_waiting(sink, now);
     }
 
     /// Gives up all that waits or is not whole: there is no room for it.
     pub(super) fn release(&mut self, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress.release(now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress.release(now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
-        http.release(sink, now);
+        let Self { ingress, egress, layers, party, .. } = self;
+        ingress.release(now, &mut |piece, seen| layers.feed(sink, party, Direction::Ingress, piece, seen));
+        egress.release(now, &mut |piece, seen| layers.feed(sink, party, Direction::Egress, piece, seen));
+        layers.release(sink, now);
         self.tell_waiting(sink, now);
     }
 
@@ -121,28 +125,28 @@ impl Connection {
         now: Nanos,
         sink: &mut Sink<'_>,
     ) -> u64 {
-        let Self { ingress, egress, http, reset, .. } = self;
+        let Self { ingress, egress, layers, party, reset, .. } = self;
         let received = totals.map(|totals| totals.bytes_received);
         ingress.finish(received, now, &mut |piece, seen| {
             if piece == Piece::Reset {
                 reset.get_or_insert(Direction::Ingress);
             }
-            http.feed(sink, Direction::Ingress, piece, seen);
+            layers.feed(sink, party, Direction::Ingress, piece, seen);
         });
-        egress.finish(None, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        egress.finish(None, now, &mut |piece, seen| layers.feed(sink, party, Direction::Egress, piece, seen));
         let refused = received.map_or(0, |received| ingress.refused(received));
         if let Some(received) = received
             && refused > 0
-            && self.party.leg == Leg::Client
+            && party.leg == Leg::Client
         {
-            http.refused(received);
+            layers.refused(received);
         }
         let aborted = totals.is_some_and(|totals| totals.aborted && !totals.timed_out);
-        if aborted && self.reset.is_none() {
-            self.reset = Some(Direction::Egress);
-            self.http.feed(sink, Direction::Egress, Piece::Reset, now);
+        if aborted && reset.is_none() {
+            *reset = Some(Direction::Egress);
+            layers.feed(sink, party, Direction::Egress, Piece::Reset, now);
         }
-        self.http.close(sink, end, now);
+        layers.close(sink, party, end, now);
         refused
     }
 
@@ -153,7 +157,7 @@ impl Connection {
 
     /// Copied bytes that are held back, or are part of what is not whole.
     pub(super) fn held(&self) -> usize {
-        self.ingress.held_bytes() + self.egress.held_bytes() + self.http.held_bytes()
+        self.ingress.held_bytes() + self.egress.held_bytes() + self.layers.held_bytes()
     }
 
     /// Segments, ends and resets that contradict what was seen before, and bytes beyond the end.
@@ -172,7 +176,7 @@ impl Connection {
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
     /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
     pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
-        let needed = self.http.needed(direction)?;
+        let needed = self.layers.needed(direction)?;
         let told = self.needed.get_mut(direction as usize)?;
         if needed < told.saturating_add(WORTHWHILE) {
             return None;
@@ -187,6 +191,6 @@ impl Connection {
             Leg::Backend => &self.egress,
         };
         let waiting = requests.is_waiting();
-        self.http.set_waiting(sink, waiting, now);
+        self.layers.set_waiting(sink, waiting, now);
     }
 }

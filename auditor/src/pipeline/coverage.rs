@@ -130,7 +130,7 @@ fn told(cause: Cause) -> (What, Reason) {
     match cause {
         Cause::Malformed(malformed) => match malformed {
             Malformed::Tls => (What::NotCovered, Reason::NoKey),
-            Malformed::Http2 | Malformed::ProxyProtocol | Malformed::NotHttp | Malformed::Version => {
+            Malformed::Http2 | Malformed::NotHttp | Malformed::Version => {
                 (What::NotCovered, Reason::UnknownProtocol)
             }
             Malformed::HeadTooLarge | Malformed::TooManyFields => (What::Unreadable, Reason::HeadTooLarge),

@@ -56,7 +56,7 @@ fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tupl
         How::Joined => Leg::Backend,
     };
     let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
-    Party { id, tuple, translated: None, how, opened, leg, internal }
+    Party { id, tuple, translated: None, proxied: None, how, opened, leg, internal }
 }
 
 /// Whether the controller's end of a connection is one of its listeners.

@@ -8,4 +8,6 @@ mod caddy;
 mod haproxy;
 mod nginx;
 mod odd;
+mod proxied;
 mod traffic;
+mod upgrade;

@@ -117,6 +117,13 @@ impl Http1 {
         self.settle(sink, time);
     }
 
+    /// So many bytes at the start of a direction were read by another layer. Comes before what follows them.
+    pub fn begin_behind(&mut self, direction: Direction, len: u64) {
+        let lane = self.lane_mut(self.role(direction));
+        lane.offset += len;
+        lane.counts.framing += len;
+    }
+
     /// Says whether the requesting side's stream holds bytes back because a range before them is missing. While it does,
     /// a response that no request explains is held: its request may be what is late.
     pub fn set_waiting(&mut self, sink: &mut Sink<'_>, waiting: bool, time: Nanos) {

@@ -111,7 +111,7 @@ pub struct Message {
     pub first: Option<Nanos>,
     /// The head was complete.
     pub head_complete: Option<Nanos>,
-    /// Last byte of the message. None if its end was not seen.
+    /// Last byte of the message, or the end of the tunnel that it began. None if its end was not seen.
     pub end: Option<Nanos>,
     pub(super) done: bool,
     pub(super) hit: bool,

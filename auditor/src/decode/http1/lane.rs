@@ -12,7 +12,7 @@ use crate::capture::record::Nanos;
 /// What became of the bytes of one direction. Every byte is in exactly one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Read: heads, chunk framing, trailers, empty lines before requests.
+    /// Read: heads, chunk framing, trailers, empty lines before requests; what came before HTTP.
     pub framing: u64,
     /// Bodies and tunnels.
     pub body: u64,

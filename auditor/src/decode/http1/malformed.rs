@@ -9,8 +9,8 @@ pub enum Malformed {
     /// The connection preface of HTTP/2 (RFC 9113, 3.4).
     #[error("HTTP/2 where HTTP/1 was expected")]
     Http2,
-    /// A header of the PROXY protocol.
-    #[error("PROXY protocol where HTTP/1 was expected")]
+    /// A header of the PROXY protocol that is malformed, or not at the start of its stream.
+    #[error("a malformed or misplaced header of the PROXY protocol")]
     ProxyProtocol,
     /// The first line is no request line or status line (RFC 9112, 3 and 4). HTTP/0.9 is this too.
     #[error("not HTTP/1")]

@@ -1,9 +1,10 @@
 //! What a forwarded request shows of the client's request that it was made for.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::decode::http1::head::Head;
+use crate::decode::legs::Party;
 
 /// Strength of the evidence; more is better. One bit per witness, the strongest highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,30 +37,31 @@ impl Rank {
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     head: &'a Head,
-    client: Option<IpAddr>,
+    client: Option<Named>,
     request_id: Option<Cow<'a, [u8]>>,
     trace_id: Option<TraceId>,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn of(head: &'a Head) -> Self {
+    pub(super) fn of(party: &Party, head: &'a Head) -> Self {
+        let source = party.proxied.as_ref().and_then(|header| header.source());
         Self {
             head,
-            client: client(head),
+            client: source.map(Named::End).or_else(|| client(head).map(Named::Address)),
             request_id: head.get("x-request-id").filter(|id| !id.is_empty()),
             trace_id: trace_id(head),
         }
     }
 
     /// How well `original` fits, or `None` if it does not. `idle`: no attempt is running for it.
-    pub(super) fn rank(&self, original: &Head, peer: IpAddr, idle: bool) -> Option<Rank> {
+    pub(super) fn rank(&self, original: &Head, party: &Party, idle: bool) -> Option<Rank> {
         let same = |name| self.head.get(name).is_some_and(|value| original.get(name) == Some(value));
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
         let id = (self.request_id.is_some() && original.get("x-request-id") == self.request_id)
             || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
         let target = self.head.target() == original.target();
         let host = same("host");
-        let client = self.client == Some(peer);
+        let client = self.client.is_some_and(|named| named.is(party));
         // A proxy may ask a backend with GET for what the client asked with HEAD, to fill a cache.
         let method = self.head.method() == original.method()
             || (self.head.method() == b"GET" && original.method() == b"HEAD");
@@ -68,7 +70,7 @@ impl<'a> Evidence<'a> {
             return None;
         }
         // Another client's address, or an id that was replaced, may be the controller's doing, and may not.
-        let against = self.client.is_some_and(|address| address != peer)
+        let against = (self.client.is_some() && !client)
             || (self.request_id.is_some()
                 && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id));
         let identifies = target && !against && (client || (host && idle));
@@ -79,6 +81,24 @@ impl<'a> Evidence<'a> {
             | bit(host, HOST)
             | bit(same("content-length"), LENGTH);
         Some(Rank(bits, identifies))
+    }
+}
+
+/// The client, as the controller names it to the backend.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    /// In a PROXY header, which names a connection.
+    End(SocketAddr),
+    /// In a field of the request.
+    Address(IpAddr),
+}
+
+impl Named {
+    fn is(self, party: &Party) -> bool {
+        match self {
+            Self::End(end) => party.is_end(end),
+            Self::Address(address) => party.is_at(address),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `connection`: what is told of a connection at its end.
 
-use super::Builder;
+use super::{Builder, client};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{self, Party};
@@ -90,7 +90,7 @@ impl Builder {
             local: party.tuple.local.into(),
             remote: party.tuple.remote.into(),
             translated: party.translated.map(|tuple| tuple.remote.into()),
-            client: None,
+            client: client::of_connection(party, &self.settings),
             protocol,
             tls: None,
             requests: Count::new(end.requests),
@@ -102,6 +102,7 @@ impl Builder {
             outcome,
         };
         let mut observation = Observation::complete();
+        observation.notes.extend(client::notes(party));
         if end.lost {
             observation.complete = false;
             observation.notes.push(Text::from_static("end_not_seen"));

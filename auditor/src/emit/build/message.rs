@@ -4,7 +4,7 @@ use super::Settings;
 use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
 use crate::decode::http1::head::Head;
 use crate::decode::http1::notes::Note;
-use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing};
+use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
 use crate::emit::model::{Count, Observation, Text};
 
@@ -17,7 +17,23 @@ pub(super) fn http(exchange: &Exchange, settings: &Settings) -> Http {
         stream: None,
         request: request(head, &exchange.request, settings),
         response: exchange.response.head.as_deref().map(|head| response(head, &exchange.response)),
+        tunnel: tunnel(exchange),
     }
+}
+
+fn tunnel(exchange: &Exchange) -> Option<Tunnel> {
+    let [asking, agreeing] = exchange.tunnel?;
+    let response = &exchange.response;
+    let head = response.head.as_deref();
+    Some(Tunnel {
+        protocol: head.and_then(|head| head.get("upgrade")).map(|value| Text::wire(&value, MAX_NAME)),
+        request_bytes: Count::new(asking),
+        response_bytes: Count::new(agreeing),
+        duration_us: response
+            .head_complete
+            .zip(response.end)
+            .map(|(begin, end)| Count::micros_between(begin, end)),
+    })
 }
 
 fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Request {

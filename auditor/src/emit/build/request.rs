@@ -19,6 +19,8 @@ impl Builder {
         let answering = attempts.iter().find(|attempt| attempt.purpose == Purpose::Main);
         let answered_by = answered_by(status, answering);
         let mut observation = message::observation(exchange);
+        let (client, notes) = client::of_request(party, head, &self.settings);
+        observation.notes.extend(notes);
         let (route, verdict) = self.judge(head, status, answered_by, answering);
         if let Some(verdict) =
             verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
@@ -26,7 +28,7 @@ impl Builder {
             observation.notes.push(Text::new(&format!("route: {}", verdict.agreement.reason())));
         }
         let body = HttpRequest {
-            client: client::client(party, head, &self.settings),
+            client,
             tls: None,
             http: message::http(exchange, &self.settings),
             auth: None,

@@ -202,7 +202,10 @@ impl Http1 {
                 self.lose(sink, role, Reason::Malformed(Malformed::Unfinished), time);
             }
         }
-        while let Some(exchange) = self.queue.pop_front() {
+        while let Some(mut exchange) = self.queue.pop_front() {
+            if exchange.tunnel.is_some() && end == End::Closed {
+                exchange.response.end = Some(time);
+            }
             let outcome = self.outcome(&exchange, end, reset_by);
             finish(sink, exchange, outcome);
         }
