@@ -2,4 +2,6 @@
 
 mod conversations;
 mod facts;
+mod rfc8448;
 mod rig;
+mod streams;

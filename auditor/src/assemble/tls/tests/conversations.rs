@@ -1,6 +1,7 @@
 //! Whole conversations in every suite.
 
 use super::super::facts::EarlyData;
+use super::super::trouble::Reason;
 use super::super::{Version, names};
 use super::rig::*;
 use crate::assemble::Piece;
@@ -60,4 +61,55 @@ fn pieces_of_one_byte() {
         }
         rig.finish().check_exact(&conversation);
     }
+}
+
+#[test]
+fn keys_are_updated() {
+    for (suite, version) in suites().into_iter().take(3) {
+        let ends = Ends::new(suite, version);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"one").answer(b"two");
+        for _ in 0..3 {
+            conversation.update_keys().ask(b"three").answer(b"four");
+        }
+        conversation.close();
+        let mut rig = Rig::new(&ends.secrets.all());
+        rig.feed_all(&conversation).finish().check_exact(&conversation);
+    }
+}
+
+#[test]
+fn the_server_asks_for_another_hello() {
+    for (suite, version) in suites().into_iter().take(3) {
+        let ends = Ends::retrying(suite, version);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"one").answer(b"two").close();
+        let kind = conversation.client.handshake_kind();
+        assert_eq!(kind, Some(rustls::HandshakeKind::FullWithHelloRetryRequest));
+        let mut rig = Rig::new(&ends.secrets.all());
+        rig.feed_all(&conversation).finish().check_exact(&conversation);
+        let facts = rig.tls.facts();
+        assert!(facts.retried && facts.completed);
+        assert_eq!(facts.group_name(), Some("secp384r1"));
+    }
+}
+
+#[test]
+fn early_data_before_another_hello_is_passed_over() {
+    let (suite, version) = suites().remove(0);
+    let mut ends = Ends::new(suite, version);
+    ends.connect().run().ask(b"one").close();
+    ends.retry(suite);
+    let mut conversation = ends.connect();
+    std::io::Write::write_all(&mut conversation.client.early_data().unwrap(), b"GET /early HTTP/1.1")
+        .unwrap();
+    conversation.run().ask(b"GET /late HTTP/1.1").answer(b"two").close();
+    let mut rig = Rig::new(&ends.secrets.all());
+    rig.feed_all(&conversation).finish();
+    assert_eq!(rig.taken.out.each_ref().map(|out| &out.bytes[..]), [&b"GET /late HTTP/1.1"[..], b"two"]);
+    let facts = rig.tls.facts();
+    assert!(facts.retried && facts.completed);
+    assert_eq!(facts.early_data, EarlyData::Rejected);
+    let troubles: Vec<_> = rig.tls.take_trouble().iter().map(|it| it.reason).collect();
+    assert_eq!(troubles, [Reason::RejectedEarlyData]);
 }

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
-use rustls::crypto::ring::{cipher_suite, default_provider};
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, KeyLog, RootCertStore, ServerConfig, ServerConnection};
@@ -56,6 +57,7 @@ pub(super) struct Ends {
     pub(super) server: ServerConfig,
     pub(super) secrets: Arc<Secrets>,
     pub(super) server_der: Vec<u8>,
+    server_key: PrivateKeyDer<'static>,
     pub(super) client_der: Vec<u8>,
 }
 
@@ -79,8 +81,40 @@ impl Ends {
         version: &'static SupportedProtocolVersion,
         mutual: bool,
     ) -> Self {
+        let server_groups = default_provider().kx_groups;
+        Self::build(suite, version, mutual, server_groups)
+    }
+
+    /// The server has only a group for which the client sends no share at first.
+    pub(super) fn retrying(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion) -> Self {
+        Self::build(suite, version, false, vec![kx_group::SECP384R1])
+    }
+
+    /// The server is replaced by one like that.
+    pub(super) fn retry(&mut self, suite: SupportedCipherSuite) {
+        let mut provider = default_provider();
+        (provider.cipher_suites, provider.kx_groups) = (vec![suite], vec![kx_group::SECP384R1]);
+        let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.server_der.clone().into()], self.server_key.clone_key())
+            .unwrap();
+        server.key_log = Arc::clone(&self.secrets) as Arc<dyn KeyLog>;
+        server.max_early_data_size = 16 * 1024;
+        self.server = server;
+    }
+
+    fn build(
+        suite: SupportedCipherSuite,
+        version: &'static SupportedProtocolVersion,
+        mutual: bool,
+        server_groups: Vec<&'static dyn SupportedKxGroup>,
+    ) -> Self {
         let mut provider = default_provider();
         provider.cipher_suites = vec![suite];
+        let mut server_provider = provider.clone();
+        server_provider.kx_groups = server_groups;
         let provider = Arc::new(provider);
         let (certificate, key) = self_signed("shop.example.com", "shop.example.com");
         let (client_certificate, client_key) = self_signed("alice.example.com", "alice");
@@ -95,7 +129,7 @@ impl Ends {
         } else {
             client.with_no_client_auth()
         };
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let server = ServerConfig::builder_with_provider(Arc::new(server_provider))
             .with_protocol_versions(&[version])
             .unwrap();
         let server = if mutual {
@@ -107,7 +141,7 @@ impl Ends {
         } else {
             server.with_no_client_auth()
         };
-        let mut server = server.with_single_cert(vec![certificate.clone()], key).unwrap();
+        let mut server = server.with_single_cert(vec![certificate.clone()], key.clone_key()).unwrap();
         let secrets = Arc::new(Secrets::default());
         server.key_log = Arc::clone(&secrets) as Arc<dyn KeyLog>;
         client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -119,6 +153,7 @@ impl Ends {
             server,
             secrets,
             server_der: certificate.to_vec(),
+            server_key: key,
             client_der: client_certificate.to_vec(),
         }
     }
@@ -197,11 +232,24 @@ impl Conversation {
         self
     }
 
+    /// A key update of each side (RFC 8446, 4.6.3).
+    pub(super) fn update_keys(&mut self) -> &mut Self {
+        self.client.refresh_traffic_keys().unwrap();
+        self.run();
+        self.server.refresh_traffic_keys().unwrap();
+        self.run()
+    }
+
     pub(super) fn close(&mut self) -> &mut Self {
         self.client.send_close_notify();
         self.run();
         self.server.send_close_notify();
         self.run()
+    }
+
+    /// All bytes of a direction.
+    pub(super) fn bytes(&self, direction: Direction) -> Vec<u8> {
+        self.wire.iter().filter(|(way, _)| *way == direction).flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 }
 
