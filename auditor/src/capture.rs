@@ -4,3 +4,4 @@ pub mod kernel;
 pub mod pcap;
 pub mod record;
 pub mod sockets;
+pub mod tap;
