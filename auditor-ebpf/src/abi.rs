@@ -5,7 +5,7 @@
 //! (RFC 4291, 2.5.5.2); ports and numbers are in host order.
 
 /// Raised with every change of a layout in this file; two sides that disagree must not share maps.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes that entered the controller through the socket.
 pub const INGRESS: u8 = 0;
@@ -34,9 +34,16 @@ pub const FLAG_RST: u16 = 2;
 pub const HOW_PASSIVE: u8 = 1;
 /// [`Opened::how`]: the controller opened the connection.
 pub const HOW_ACTIVE: u8 = 2;
-/// [`Opened::how`]: it was open before the programs were attached, or its first record was lost. Offsets count from the
-/// first byte seen, in each direction.
+/// [`Opened::how`]: it was open before the programs were attached, or its first record was lost. Offsets are what TCP has
+/// counted so far (`tcpi_bytes_received`, `tcpi_bytes_acked`), so that they never come again after a restart.
 pub const HOW_JOINED: u8 = 3;
+
+/// [`Closed::how`]: the kernel reported it.
+pub const CLOSED: u32 = 0;
+/// [`Closed::how`]: inferred from FIN or RST on the wire; the counts are not known.
+pub const CLOSED_ON_WIRE: u32 = 1;
+/// [`Closed::how`]: the kernel reported it, after the last retransmission was not answered.
+pub const CLOSED_TIMED_OUT: u32 = 2;
 
 /// What every record starts with.
 #[repr(C)]
@@ -82,6 +89,8 @@ pub struct Opened {
     pub tuple: Tuple,
     /// The sequence number of the first byte (offset 0) of each direction, by [`INGRESS`] and [`EGRESS`].
     pub first: [u32; 2],
+    /// The offsets from which on bytes are told of, by direction: 0 but for [`HOW_JOINED`].
+    pub start: [u64; 2],
     /// One of the `HOW_` constants.
     pub how: u8,
     /// Always zero.
@@ -96,10 +105,13 @@ pub struct Segment {
     pub header: Header,
     /// Place of the first byte in its direction's stream; 0 is the first byte after the handshake. Does not wrap.
     pub offset: u64,
-    /// TCP sequence number of the first byte.
-    pub sequence: u32,
-    /// How many of the `len` bytes follow: a prefix. The others were seen and not wanted.
+    /// The ingress offset up to which TCP had accepted everything, in order, *before* this packet (`rcv_nxt`); one more once
+    /// it has accepted a FIN. What lies before it and was not told of is lost; what lies behind it may yet be refused.
+    pub received: u64,
+    /// How many of the `len` bytes follow: a prefix. The others were seen and not wanted, or found no room.
     pub copied: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// [`KIND_EARLY`]; `copied` bytes follow.
@@ -122,7 +134,7 @@ pub struct Early {
 pub struct Closed {
     /// The common part.
     pub header: Header,
-    /// Bytes the peer sent that TCP accepted in order (`tcpi_bytes_received`); 0 for a connection closed by what the wire showed.
+    /// Bytes the peer sent that TCP accepted in order (`tcpi_bytes_received`); 0 with [`CLOSED_ON_WIRE`].
     pub bytes_received: u64,
     /// Bytes the peer acknowledged (`tcpi_bytes_acked`, RFC 4898 tcpEStatsAppHCThruOctetsAcked).
     pub bytes_acked: u64,
@@ -136,15 +148,15 @@ pub struct Closed {
     pub segments_out: u32,
     /// TCP state that it left (`BPF_TCP_*`, include/uapi/linux/bpf.h).
     pub old_state: u32,
-    /// 1 if no close was reported by the kernel and it was inferred from FIN or RST on the wire.
-    pub from_wire: u32,
+    /// One of the `CLOSED` constants.
+    pub how: u32,
 }
 
 /// Why something was counted, in the array of counters: index is `cpu * COUNTERS + reason`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Records lost: no room in the ring.
+    /// Records lost, or told without the bytes that were wanted: no room in the ring.
     RingFull = 0,
     /// Payload bytes those records stood for.
     RingFullBytes = 1,
@@ -194,7 +206,7 @@ pub const MAX_COPY: usize = 131_072;
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<Tuple>() == 40);
-const _: () = assert!(size_of::<Opened>() == 80);
-const _: () = assert!(size_of::<Segment>() == 40);
+const _: () = assert!(size_of::<Opened>() == 96);
+const _: () = assert!(size_of::<Segment>() == 48);
 const _: () = assert!(size_of::<Early>() == 72);
 const _: () = assert!(size_of::<Closed>() == 64);

@@ -1,18 +1,21 @@
 //! The life of a connection, from `sock_ops`.
 
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
-    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB,
+    BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+    bpf_sock_ops,
 };
 use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockOpsContext;
 
 use auditor_ebpf::abi::{
-    Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, INGRESS, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
+    CLOSED, CLOSED_TIMED_OUT, Closed, Counter, HOW_ACTIVE, HOW_PASSIVE, INGRESS, KIND_CLOSED,
+    KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
 };
 
 use crate::maps::{
-    NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, SocketState, count, create, emit, forget, state,
+    NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, STATE_TIMED_OUT, SocketState, count, create, emit,
+    forget, state,
 };
 use crate::packet::{mapped, octets};
 use crate::segment::{header, opened};
@@ -31,14 +34,16 @@ pub(crate) fn observe(context: &SockOpsContext) {
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => established(context, HOW_PASSIVE),
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(context, HOW_ACTIVE),
         BPF_SOCK_OPS_STATE_CB if context.arg(1) == CLOSE => closed(context),
+        // The third argument: no further retransmission is to come (net/ipv4/tcp_timer.c, `tcp_write_timeout`).
+        BPF_SOCK_OPS_RTO_CB if context.arg(2) != 0 => timed_out(context),
         _ => {}
     }
 }
 
-/// Asks for calls at each change of state.
+/// Asks for calls at each change of state, and when retransmission timers run out.
 #[inline(always)]
 fn follow(context: &SockOpsContext) {
-    let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
+    let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
     if context.set_cb_flags(flags as i32).is_err() {
         count(Counter::NoState, 1);
     }
@@ -63,10 +68,11 @@ fn established(context: &SockOpsContext, how: u8) {
         // The SYN acknowledged nothing: where the other direction begins is known only now.
         state.first[INGRESS as usize] = first[INGRESS as usize];
         let first = state.first;
-        opened(KIND_OPENED, cookie, tuple(context), first, how);
+        opened(KIND_OPENED, cookie, tuple(context), first, [0; 2], how);
         return;
     }
-    let announced = if opened(KIND_OPENED, cookie, tuple(context), first, how) { STATE_ANNOUNCED } else { 0 };
+    let announced =
+        if opened(KIND_OPENED, cookie, tuple(context), first, [0; 2], how) { STATE_ANNOUNCED } else { 0 };
     create(
         socket,
         SocketState {
@@ -82,14 +88,32 @@ fn established(context: &SockOpsContext, how: u8) {
 }
 
 #[inline(always)]
+fn timed_out(context: &SockOpsContext) {
+    // SAFETY: the context is valid.
+    let socket = unsafe { (*context.ops).__bindgen_anon_2.sk };
+    if socket.is_null() {
+        return;
+    }
+    if let Some(state) = state(socket) {
+        // SAFETY: a map's value is valid for the length of the program.
+        unsafe { (*state).flags |= STATE_TIMED_OUT };
+    }
+}
+
+#[inline(always)]
 fn closed(context: &SockOpsContext) {
     let cookie = cookie(context);
     let old_state = context.arg(0);
     if old_state == SYN_SENT {
-        opened(KIND_CONNECT_FAILED, cookie, tuple(context), [0; 2], HOW_ACTIVE);
+        opened(KIND_CONNECT_FAILED, cookie, tuple(context), [0; 2], [0; 2], HOW_ACTIVE);
         return;
     }
     let ops: *mut bpf_sock_ops = context.ops;
+    // SAFETY: the context is valid.
+    let socket = unsafe { (*ops).__bindgen_anon_2.sk };
+    let state = if socket.is_null() { None } else { state(socket) };
+    // SAFETY: a map's value is valid for the length of the program.
+    let expired = state.is_some_and(|state| unsafe { (*state).flags } & STATE_TIMED_OUT != 0);
     // SAFETY: the context is valid for the length of the program.
     let record = unsafe {
         Closed {
@@ -102,16 +126,14 @@ fn closed(context: &SockOpsContext) {
             segments_in: (*ops).segs_in,
             segments_out: (*ops).segs_out,
             old_state,
-            from_wire: 0,
+            how: if expired { CLOSED_TIMED_OUT } else { CLOSED },
         }
     };
     emit::<Closed>(0, |entry| {
         entry.write(record);
         true
     });
-    // SAFETY: the context is valid.
-    let socket = unsafe { (*ops).__bindgen_anon_2.sk };
-    if !socket.is_null() {
+    if state.is_some() {
         // The socket may be used again (`connect` after `AF_UNSPEC`), with nothing of this connection.
         forget(socket);
     }

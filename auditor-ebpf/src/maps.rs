@@ -50,6 +50,8 @@ pub(crate) const STATE_JOINED: u8 = 4;
 pub(crate) const STATE_COMPARED: u8 = 8;
 /// Ingress FIN seen; shifted by one, egress.
 pub(crate) const STATE_FIN: u8 = 16;
+/// The last retransmission was not answered: TCP gives the connection up.
+pub(crate) const STATE_TIMED_OUT: u8 = 64;
 
 /// Records on their way to userspace. The size is set when loading.
 #[map]
@@ -106,6 +108,10 @@ static RESPONSE_WINDOW: u64 = 16_384;
 /// Fill of the ring up to which bodies are copied. Set when loading.
 #[unsafe(no_mangle)]
 static BULK_BYTES: u64 = 2 << 20;
+/// Fill of the ring past which no payload is copied: what is left is for records, so that the end of a connection, and
+/// what was not copied, is still told. Set when loading.
+#[unsafe(no_mangle)]
+static COPY_BYTES: u64 = 7 << 20;
 /// Fill of the ring at which its reader is woken. Set when loading.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 1 << 20;
@@ -156,6 +162,13 @@ pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<
     }
     entry.submit(wakeup(size_of::<T>()));
     true
+}
+
+/// Whether the ring has room for payload.
+#[inline(always)]
+pub(crate) fn has_room() -> bool {
+    // SAFETY: an initialised static that the loader replaces.
+    waiting() <= unsafe { (&raw const COPY_BYTES).read_volatile() }
 }
 
 /// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past the mark.

@@ -34,7 +34,6 @@ pub(crate) struct Packet {
     /// Sequence number of the first byte of payload.
     pub(crate) sequence: u32,
     /// Acknowledgement number.
-    pub(crate) acknowledgement: u32,
     /// TCP flags.
     pub(crate) flags: u8,
     /// Where the payload begins.
@@ -89,7 +88,6 @@ pub(crate) fn parse(skb: *mut __sk_buff) -> Parsed {
         destination_port: u16::from_be_bytes([tcp[2], tcp[3]]),
         // SYN takes a number of its own (RFC 9293, 3.4): data in the same packet begins after it.
         sequence: sequence.wrapping_add(u32::from(flags & SYN != 0)),
-        acknowledgement: u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]),
         flags,
         payload,
         len: total - payload,

@@ -8,14 +8,15 @@ use aya_ebpf::helpers::{
 };
 
 use auditor_ebpf::abi::{
-    Closed, Counter, EGRESS, Early, FLAG_FIN, FLAG_RST, HOW_ACTIVE, HOW_JOINED, HOW_PASSIVE, Header, INGRESS,
-    KIND_CLOSED, KIND_EARLY, KIND_OPENED, KIND_SEGMENT, KIND_TRANSLATED, MAX_COPY, Opened, Segment, Tuple,
+    CLOSED_ON_WIRE, Closed, Counter, EGRESS, Early, FLAG_FIN, FLAG_RST, HOW_ACTIVE, HOW_JOINED, HOW_PASSIVE,
+    Header, INGRESS, KIND_CLOSED, KIND_EARLY, KIND_OPENED, KIND_SEGMENT, KIND_TRANSLATED, MAX_COPY, Opened,
+    Segment, Tuple,
 };
 use auditor_ebpf::window::{offset_of, window};
 
 use crate::maps::{
     NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count,
-    create, emit, forget, limit, state, want,
+    create, emit, forget, has_room, limit, state, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 
@@ -57,7 +58,15 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
         return;
     }
     let Some(state) = state(socket).or_else(|| first_seen(skb, socket, &packet, direction)) else { return };
-    if direction == INGRESS && is_beyond_window(socket, &packet) {
+    // SAFETY: a full socket; the result is checked.
+    let tcp = unsafe { bpf_tcp_sock(socket) };
+    if tcp.is_null() {
+        return count(Counter::NoState, 1);
+    }
+    // SAFETY: not null.
+    let next = unsafe { (*tcp).rcv_nxt };
+    // TCP will drop it whatever its window is: it must not move what is known of the stream.
+    if direction == INGRESS && packet.sequence.wrapping_sub(next) as i32 > MAX_WINDOW {
         return count(Counter::OutOfWindow, 1);
     }
     // SAFETY: a map's value is valid for the length of the program. Another CPU may run for the same socket: each field
@@ -71,24 +80,12 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
         state.flags |= STATE_COMPARED;
         compare(skb, socket, &packet, cookie);
     }
-    segment(skb, &packet, direction, cookie, state);
-    if state.flags & STATE_JOINED != 0 {
+    segment(skb, &packet, direction, cookie, next, state);
+    // A reset counts at exactly the next byte (RFC 5961, 3.2), if it comes from the peer.
+    let obeyed = direction == EGRESS || packet.flags & RST == 0 || packet.sequence == next;
+    if state.flags & STATE_JOINED != 0 && obeyed {
         end_from_wire(socket, &packet, direction, cookie, state);
     }
-}
-
-/// Whether TCP will drop the packet whatever its window is: it lies further ahead than any window (RFC 7323, 2.3). It must
-/// not move what is known of the stream.
-#[inline(always)]
-fn is_beyond_window(socket: *mut bpf_sock, packet: &Packet) -> bool {
-    // SAFETY: a full socket; the result is checked.
-    let tcp = unsafe { bpf_tcp_sock(socket) };
-    if tcp.is_null() {
-        return false;
-    }
-    // SAFETY: not null.
-    let next = unsafe { (*tcp).rcv_nxt };
-    packet.sequence.wrapping_sub(next) as i32 > MAX_WINDOW
 }
 
 /// A packet of a socket without state: a listener's, or one that was open before the programs were attached.
@@ -109,14 +106,24 @@ fn first_seen(
         early(skb, packet, direction, cookie);
         return None;
     }
-    let mut first = [packet.acknowledgement; 2];
-    first[(direction & 1) as usize] = packet.sequence;
+    // SAFETY: a full socket; the result is checked.
+    let tcp = unsafe { bpf_tcp_sock(socket) };
+    if tcp.is_null() {
+        count(Counter::NoState, 1);
+        return None;
+    }
+    // What TCP has counted says where in the stream the connection stands.
+    // SAFETY: not null.
+    let (received, acked, next, una, sent) = unsafe {
+        ((*tcp).bytes_received, (*tcp).bytes_acked, (*tcp).rcv_nxt, (*tcp).snd_una, (*tcp).snd_nxt)
+    };
+    let highest = [received, acked + u64::from(sent.wrapping_sub(una))];
     create(
         socket,
         SocketState {
-            first,
-            highest: [0; 2],
-            base: [0; 2],
+            first: [next.wrapping_sub(received as u32), una.wrapping_sub(acked as u32)],
+            highest,
+            base: highest,
             cookie,
             last: NOBODY,
             flags: STATE_JOINED,
@@ -135,16 +142,18 @@ fn announce(skb: *mut __sk_buff, state: &mut SocketState, packet: &Packet, direc
     } else {
         HOW_ACTIVE
     };
-    if opened(KIND_OPENED, cookie, packet.tuple(skb, direction), state.first, how) {
+    let start = if how == HOW_JOINED { state.highest } else { [0; 2] };
+    if opened(KIND_OPENED, cookie, packet.tuple(skb, direction), state.first, start, how) {
         state.flags |= STATE_ANNOUNCED;
     }
 }
 
 /// Writes an [`Opened`].
 #[inline(always)]
-pub(crate) fn opened(kind: u8, cookie: u64, tuple: Tuple, first: [u32; 2], how: u8) -> bool {
+pub(crate) fn opened(kind: u8, cookie: u64, tuple: Tuple, first: [u32; 2], start: [u64; 2], how: u8) -> bool {
     emit::<Opened>(0, |record| {
-        record.write(Opened { header: header(kind, 0, 0, 0, cookie), tuple, first, how, reserved: [0; 7] });
+        let header = header(kind, 0, 0, 0, cookie);
+        record.write(Opened { header, tuple, first, start, how, reserved: [0; 7] });
         true
     })
 }
@@ -164,13 +173,20 @@ fn compare(skb: *mut __sk_buff, socket: *mut bpf_sock, packet: &Packet, cookie: 
     let connected = octets(if word!(family) == INET { mapped(v4) } else { v6 });
     let port = u16::from_be(word!(dst_port));
     if connected != tuple.remote || port != tuple.remote_port {
-        opened(KIND_TRANSLATED, cookie, tuple, [0; 2], 0);
+        opened(KIND_TRANSLATED, cookie, tuple, [0; 2], [0; 2], 0);
     }
 }
 
 /// Hands on a packet's payload: what lies in the window is copied, the rest is told as seen.
 #[inline(always)]
-fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, state: &mut SocketState) {
+fn segment(
+    skb: *mut __sk_buff,
+    packet: &Packet,
+    direction: u8,
+    cookie: u64,
+    next: u32,
+    state: &mut SocketState,
+) {
     let side = (direction & 1) as usize;
     let flags = wire_flags(packet);
     let offset = offset_of(packet.sequence, state.first[side], state.highest[side]);
@@ -181,6 +197,9 @@ fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, sta
     }
     let start = if offset < 0 { 0 } else { offset as u64 };
     let end = start + u64::from(packet.len) - before;
+    let ingress = INGRESS as usize;
+    let received = offset_of(next, state.first[ingress], state.highest[ingress]);
+    let received = if received < 0 { 0 } else { received as u64 };
     if state.last != direction && packet.len != 0 && end > state.highest[side] {
         state.last = direction;
         state.base[side] = start;
@@ -201,8 +220,9 @@ fn segment(skb: *mut __sk_buff, packet: &Packet, direction: u8, cookie: u64, sta
         let record = Segment {
             header: header(KIND_SEGMENT, direction, flags, (stop - at) as u32, cookie),
             offset: at,
-            sequence: packet.sequence.wrapping_add(into),
+            received,
             copied: copy,
+            reserved: 0,
         };
         hand_over(skb, packet.payload + into, copy, record, |record, copied| record.copied = copied);
     };
@@ -244,6 +264,14 @@ fn hand_over<T: Copy + 'static>(
     record: T,
     set_copied: impl Fn(&mut T, u32),
 ) {
+    let mut record = record;
+    let mut copy = copy;
+    if copy != 0 && !has_room() {
+        count(Counter::RingFull, 1);
+        count(Counter::RingFullBytes, u64::from(copy));
+        set_copied(&mut record, 0);
+        copy = 0;
+    }
     if copy == 0 {
         emit::<T>(0, |entry| {
             entry.write(record);
@@ -313,7 +341,7 @@ fn end_from_wire(
             segments_in: 0,
             segments_out: 0,
             old_state: 0,
-            from_wire: 1,
+            how: CLOSED_ON_WIRE,
         });
         true
     });

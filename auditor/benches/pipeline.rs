@@ -176,7 +176,8 @@ impl Traffic {
         let mut send = |connection: &mut Connection, direction: Direction, bytes: &[u8]| {
             let offset = &mut connection.offsets[direction as usize];
             let len = u32::try_from(bytes.len()).unwrap();
-            let segment = Segment { direction, offset: *offset, len, bytes, fin: false, rst: false };
+            let segment =
+                Segment { direction, offset: *offset, len, bytes, fin: false, rst: false, received: None };
             *offset += u64::from(len);
             *time += 1_000;
             pipeline.record(&Record::Segment { id: connection.id, time: *time, segment });
@@ -208,7 +209,14 @@ impl Traffic {
 fn open(pipeline: &mut Pipeline<()>, id: usize, how: How, local: &str, remote: &str) -> Connection {
     let end = |text: &str| text.parse::<SocketAddr>().unwrap();
     let (id, tuple) = (ConnectionId(id as u64), Tuple { local: end(local), remote: end(remote) });
-    pipeline.record(&Record::Opened { id, time: 1_795_466_594_000_000_000, tuple, how, first: [1, 1] });
+    pipeline.record(&Record::Opened {
+        id,
+        time: 1_795_466_594_000_000_000,
+        tuple,
+        how,
+        first: [1, 1],
+        start: [0; 2],
+    });
     Connection { id, offsets: [0; 2] }
 }
 
@@ -268,7 +276,8 @@ fn push_segment_in_order(bencher: Bencher<'_, '_>) {
     let (len, mut offset) = (u32::try_from(bytes.len()).unwrap(), 0);
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         let direction = Direction::Ingress;
-        let segment = Segment { direction, offset, len, bytes: &bytes, fin: false, rst: false };
+        let segment =
+            Segment { direction, offset, len, bytes: &bytes, fin: false, rst: false, received: None };
         offset += u64::from(len);
         stream.push(&limits, black_box(&segment), 1, &mut |piece, _| {
             black_box(piece);

@@ -7,6 +7,7 @@
 pub mod stream;
 
 mod held;
+mod unconfirmed;
 
 /// The next thing in a direction, in the order of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,8 +63,10 @@ pub struct Pipeline<F> {
     listeners: HashSet<SocketAddr>,
     early: Early,
     legs: Legs,
-    /// Connections of which a stream waits for a missing range.
+    /// Connections of which a stream waits for a missing range until a certain time.
     waiting: HashSet<ConnectionId>,
+    /// Connections that hold bytes, and how many all of them hold.
+    holding: HashSet<ConnectionId>,
     held: usize,
     coverage: Coverage,
     builder: Builder,
@@ -92,6 +94,7 @@ impl<F: Feedback> Pipeline<F> {
             early: Early::default(),
             legs: Legs::default(),
             waiting: HashSet::new(),
+            holding: HashSet::new(),
             held: 0,
             coverage: Coverage::default(),
             builder: Builder::new(settings, attribution, begun),

@@ -23,7 +23,7 @@ fuzz_target!(|input: (u8, u8, Vec<Step>)| {
     for (time, step) in (0u64..).zip(input.2) {
         let mut bytes = Vec::new();
         let mut segment =
-            Segment { direction: Direction::Ingress, offset: 0, len: 0, bytes: &[], fin: false, rst: false };
+            Segment { direction: Direction::Ingress, offset: 0, len: 0, bytes: &[], fin: false, rst: false, received: None };
         let mut take = |piece: Piece<'_>, _| match piece {
             Piece::Data(bytes) => {
                 assert!(!bytes.is_empty() && ends == 0);
@@ -57,7 +57,7 @@ fuzz_target!(|input: (u8, u8, Vec<Step>)| {
             break;
         }
     }
-    stream.finish(u64::MAX, &mut |piece, _| match piece {
+    stream.finish(None, u64::MAX, &mut |piece, _| match piece {
         Piece::Data(bytes) => out += bytes.len() as u64,
         Piece::Hole { len, .. } => out += len,
         Piece::Fin | Piece::Reset => ends += 1,

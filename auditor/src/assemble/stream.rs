@@ -2,9 +2,15 @@
 //!
 //! Consumes segments as they come: again, overlapping, out of order, with bytes left out. Produces [`Piece`]s in order.
 //! Data that comes in order passes through without a copy; what comes early is held within [`Limits`], and then the
-//! missing range before it becomes a hole. Of two copies of a byte the first counts. Times never decide anything but age.
+//! missing range before it becomes a hole. Of two copies of a byte the first counts; if they differ while TCP had accepted
+//! neither, that is counted. Times never decide anything but age.
+//!
+//! Where TCP says how far it has accepted the stream ([`Stream::accepted`]; for what the kernel's own socket receives), that
+//! decides instead of age: a range that TCP has passed and nobody saw is lost at once, one that it waits for is waited
+//! for, and an end or a reset counts when TCP has obeyed it.
 
 use super::held::{Ranges, What};
+use super::unconfirmed::Unconfirmed;
 use super::{Absence, Piece};
 use crate::capture::record::{Direction, Nanos, Segment};
 
@@ -18,7 +24,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Separate ranges.
     pub ranges: usize,
-    /// How long a missing range is waited for since the stream last advanced, nanoseconds.
+    /// How long a missing range is waited for since the stream last advanced, nanoseconds, where TCP does not say.
     pub age: Nanos,
 }
 
@@ -38,9 +44,10 @@ pub struct Counts {
     pub beyond_bytes: u64,
     /// Bytes that were given up: the holes of [`Absence::Lost`].
     pub lost_bytes: u64,
-    /// Segments that contradict what was held, or ends that contradict what is known of the stream's length.
+    /// Segments that contradict what is held or what TCP had not accepted yet, and ends that contradict what is known of the
+    /// stream's length.
     pub contradictions: u32,
-    /// Resets that the receiving TCP would not have obeyed (RFC 5961, 3.2).
+    /// Resets that the receiving TCP would not have obeyed (RFC 5961, 3.2), or did not.
     pub resets_refused: u32,
 }
 
@@ -50,8 +57,17 @@ pub struct Stream {
     next: u64,
     end: Option<u64>,
     over: bool,
+    /// TCP says what it has accepted.
+    judged: bool,
+    /// A reset has come that TCP may obey.
+    reset: bool,
+    /// How far TCP has accepted the stream; one more with its end.
+    accepted: u64,
+    /// When the end or the reset came that TCP has not obeyed yet.
+    ending: Nanos,
     counts: Counts,
     waiting: Option<Box<Waiting>>,
+    unconfirmed: Option<Box<Unconfirmed>>,
 }
 
 /// Kept only while a range is missing.
@@ -67,6 +83,12 @@ impl Stream {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A stream that is told of from `offset` on.
+    #[must_use]
+    pub fn starting_at(offset: u64) -> Self {
+        Self { next: offset, ..Self::default() }
     }
 
     /// The offset up to which the stream has been given out.
@@ -93,10 +115,10 @@ impl Stream {
         self.waiting.as_ref().map_or(0, |waiting| waiting.ranges.bytes())
     }
 
-    /// When [`Self::expire`] will give up the missing range, if one is waited for.
+    /// When [`Self::expire`] will give up the missing range, if one is waited for and TCP does not decide.
     #[must_use]
     pub fn deadline(&self, limits: &Limits) -> Option<Nanos> {
-        self.waiting.as_ref().map(|waiting| waiting.since.saturating_add(limits.age))
+        self.waiting.as_ref().filter(|_| !self.judged).map(|waiting| waiting.since.saturating_add(limits.age))
     }
 
     /// Takes a segment of this direction and gives out what has become contiguous, each piece with the time it was seen.
@@ -110,6 +132,10 @@ impl Stream {
         if segment.rst {
             return self.reset(segment, time, out);
         }
+        if std::mem::take(&mut self.reset) {
+            // The connection goes on: TCP has not obeyed.
+            self.counts.resets_refused = self.counts.resets_refused.saturating_add(1);
+        }
         let Some(end) = segment.offset.checked_add(u64::from(segment.len)) else {
             self.counts.beyond_bytes += u64::from(segment.len);
             return;
@@ -120,8 +146,13 @@ impl Stream {
             self.counts.duplicate_bytes += u64::from(segment.len) - fresh;
             return;
         }
+        if self.judged && self.end.is_some_and(|known| known < end) {
+            // More follows what said to be the end, and TCP has not taken it for one.
+            self.counts.contradictions = self.counts.contradictions.saturating_add(1);
+            self.end = None;
+        }
         if segment.fin {
-            self.note_end(end);
+            self.note_end(end, time);
         }
         let copied = segment.bytes.get(..segment.len as usize).unwrap_or(segment.bytes);
         self.place(segment.offset, end, copied, time, out);
@@ -133,6 +164,19 @@ impl Stream {
         }) {
             self.give_up(time, out);
         }
+        self.pass(time, out);
+    }
+
+    /// TCP has accepted everything before `offset`, in order; one more than the stream is long once it has its end.
+    pub fn accepted(&mut self, offset: u64, time: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        self.judged = true;
+        if offset > self.accepted {
+            self.accepted = offset;
+            if self.unconfirmed.as_mut().is_some_and(|unconfirmed| unconfirmed.confirm(offset)) {
+                self.unconfirmed = None;
+            }
+            self.pass(time, out);
+        }
     }
 
     /// Gives up the missing range if it has been waited for long enough at `now`.
@@ -142,19 +186,71 @@ impl Stream {
         }
     }
 
-    /// Nothing will follow: gives up every missing range and gives out all that is held.
-    pub fn finish(&mut self, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+    /// Nothing will follow: gives up every missing range and gives out all that is held. `received`: how many bytes of it
+    /// TCP had accepted in the end; what lies behind was refused.
+    pub fn finish(&mut self, received: Option<u64>, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        if let Some(received) = received {
+            self.accepted(received, now, out);
+        }
         while self.waiting.is_some() {
+            if received.is_some_and(|received| self.missing_end() > received) {
+                self.drop_beyond();
+            } else {
+                self.give_up(now, out);
+            }
+        }
+        if let Some(lost) = received.and_then(|received| received.checked_sub(self.next))
+            && lost > 0
+            && !self.over
+        {
+            self.lose(lost, now, out);
+        }
+        if self.reset {
+            self.over = true;
+            out(Piece::Reset, self.ending);
+        } else if self.end == Some(self.next) && !self.over {
+            self.over = true;
+            out(Piece::Fin, self.ending);
+        }
+    }
+
+    /// Gives up every missing range, because there is no room to wait for it.
+    pub fn release(&mut self, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        while self.held_bytes() > 0 {
             self.give_up(now, out);
         }
     }
 
-    fn note_end(&mut self, end: u64) {
-        if end < self.next || self.end.is_some_and(|known| known != end) {
-            self.counts.contradictions = self.counts.contradictions.saturating_add(1);
-            return;
+    /// Bytes that were given out and that TCP, which accepted `received` bytes, has refused.
+    #[must_use]
+    pub fn refused(&self, received: u64) -> u64 {
+        self.next.saturating_sub(received)
+    }
+
+    /// Gives up what TCP has passed.
+    fn pass(&mut self, time: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        while self.judged && self.waiting.is_some() && self.missing_end() <= self.accepted {
+            self.give_up(time, out);
         }
-        self.end = Some(end);
+        self.settle(time, out);
+    }
+
+    /// Where the first missing range ends.
+    fn missing_end(&self) -> u64 {
+        let first = self.waiting.as_ref().and_then(|waiting| waiting.ranges.first()).unwrap_or(u64::MAX);
+        self.end.map_or(first, |end| end.min(first))
+    }
+
+    fn note_end(&mut self, end: u64, time: Nanos) {
+        let other = self.end.is_some_and(|known| known != end);
+        if end < self.next || other {
+            self.counts.contradictions = self.counts.contradictions.saturating_add(1);
+        }
+        // Where TCP judges, it will tell which of two ends is true.
+        if end >= self.next && (!other || self.judged) {
+            self.end = Some(end);
+            self.ending = time;
+        }
     }
 
     fn wait(&mut self, time: Nanos) -> &mut Waiting {
@@ -175,6 +271,9 @@ impl Stream {
         }
         let start = offset.max(self.next);
         self.counts.duplicate_bytes += start.min(stop).saturating_sub(offset);
+        if self.unconfirmed.as_ref().is_some_and(|unconfirmed| unconfirmed.differs(offset, bytes)) {
+            self.counts.contradictions = self.counts.contradictions.saturating_add(1);
+        }
         if start >= stop {
             return self.settle(time, out);
         }
@@ -185,6 +284,9 @@ impl Stream {
         let held = self.waiting.as_ref().and_then(|waiting| waiting.ranges.first());
         if start == self.next && held.is_none_or(|held| held >= stop) {
             if !bytes.is_empty() {
+                if self.judged {
+                    self.unconfirmed.get_or_insert_default().push(start, bytes);
+                }
                 out(Piece::Data(bytes), time);
             }
             let unwanted = stop - start - bytes.len() as u64;
@@ -222,7 +324,11 @@ impl Stream {
                 match &held.what {
                     What::Bytes(bytes) => {
                         let keep = usize::try_from(len).unwrap_or(usize::MAX);
-                        out(Piece::Data(bytes.get(..keep).unwrap_or(bytes)), held.time);
+                        let bytes = bytes.get(..keep).unwrap_or(bytes);
+                        if self.judged && stop > self.accepted {
+                            self.unconfirmed.get_or_insert_default().push(held.offset, bytes);
+                        }
+                        out(Piece::Data(bytes), held.time);
                     }
                     What::Uncopied(_) => out(Piece::Hole { len, reason: Absence::Unwanted }, held.time),
                 }
@@ -235,10 +341,11 @@ impl Stream {
                 self.waiting = None;
             }
         }
-        if self.end == Some(self.next) && !self.over {
+        let obeyed = !self.judged || self.accepted > self.next;
+        if self.end == Some(self.next) && !self.over && obeyed {
             self.drop_beyond();
             self.over = true;
-            out(Piece::Fin, now);
+            out(Piece::Fin, if self.judged { self.ending } else { now });
         }
     }
 
@@ -253,23 +360,31 @@ impl Stream {
 
     /// The range before the first held one, or before the end, becomes a hole.
     fn give_up(&mut self, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
-        let Some(waiting) = &self.waiting else { return };
-        let first = waiting.ranges.first().unwrap_or(u64::MAX);
-        let to = self.end.map_or(first, |end| end.min(first));
-        let len = to - self.next;
+        if self.waiting.is_none() {
+            return;
+        }
+        let len = self.missing_end() - self.next;
         if len > 0 {
-            out(Piece::Hole { len, reason: Absence::Lost }, now);
-            self.counts.lost_bytes += len;
-            self.next = to;
+            self.lose(len, now, out);
         }
         self.settle(now, out);
     }
 
+    fn lose(&mut self, len: u64, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        out(Piece::Hole { len, reason: Absence::Lost }, now);
+        self.counts.lost_bytes += len;
+        self.next += len;
+    }
+
     fn reset(&mut self, segment: &Segment<'_>, time: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
         // Linux obeys a reset only at exactly the next byte; a FIN takes one number (RFC 9293, 3.4). Our own side's is real.
-        let next = self.next + u64::from(self.over);
-        if segment.direction == Direction::Egress || segment.offset == next {
-            self.finish(time, out);
+        let next = if self.judged { self.accepted } else { self.next + u64::from(self.over) };
+        if segment.direction == Direction::Ingress && self.judged && segment.offset == next {
+            // If TCP obeys, the connection is closed next.
+            self.reset = true;
+            self.ending = time;
+        } else if segment.direction == Direction::Egress || segment.offset == next {
+            self.finish(None, time, out);
             self.over = true;
             out(Piece::Reset, time);
         } else {

@@ -48,7 +48,8 @@ pub enum How {
     Passive,
     /// The controller opened it: a backend's leg.
     Active,
-    /// It was open before the capture began, or its start was lost: offsets count from the first byte seen.
+    /// It was open before the capture began, or its start was lost. Live, offsets are what TCP has counted; in a capture file
+    /// they count from the first byte seen.
     Joined,
 }
 
@@ -67,6 +68,9 @@ pub struct Segment<'a> {
     pub fin: bool,
     /// The connection was reset.
     pub rst: bool,
+    /// The ingress offset up to which TCP had accepted everything, in order, before this segment; one more once it has
+    /// accepted the end of that direction. None where that is not known (a capture file).
+    pub received: Option<u64>,
 }
 
 /// What the kernel counted for a connection, at its end.
@@ -82,6 +86,8 @@ pub struct Totals {
     pub retransmits: u32,
     /// Closed by the controller without waiting for what was in flight: a reset, if anything was.
     pub aborted: bool,
+    /// Given up because the peer answered no retransmission.
+    pub timed_out: bool,
 }
 
 /// One thing that capture saw.
@@ -99,6 +105,8 @@ pub enum Record<'a> {
         how: How,
         /// Sequence number of each direction's offset 0: ingress, egress.
         first: [u32; 2],
+        /// The offset from which on each direction is told of.
+        start: [u64; 2],
     },
     /// Payload, or the end of a direction.
     Segment {

@@ -48,12 +48,12 @@ fn bad_files_are_named_by_file_line_and_key() {
     check("poll_interval_ms: 1001\n", "auditor.yaml:1: poll_interval_ms: 1001 is not between 1 and 1000");
     check("poll_interval_ms: -5\n", "auditor.yaml:1: poll_interval_ms: must be a whole number, not below 0");
     check(
-        "limits: {ring_bytes: 100000}\n",
-        "auditor.yaml:1: limits.ring_bytes: 100000 is not a power of two",
+        "limits: {ring_bytes: 1100000}\n",
+        "auditor.yaml:1: limits.ring_bytes: 1100000 is not a power of two",
     );
     check(
         "limits: {ring_bytes: 4096}\n",
-        "auditor.yaml:1: limits.ring_bytes: 4096 is not between 65536 and 1073741824",
+        "auditor.yaml:1: limits.ring_bytes: 4096 is not between 1048576 and 1073741824",
     );
     check(
         "limits:\n  held_bytes: 8192\n",
@@ -128,7 +128,7 @@ trusted: [10.0.0.0/8, '::1']
 management: {ports: [10254], paths: [/healthz]}
 query: {allow: [page]}
 limits:
-  ring_bytes: 65536
+  ring_bytes: 1048576
   max_connections: 10
   held_bytes_per_connection: 4096
   held_bytes: 8192
@@ -168,7 +168,7 @@ log: debug
         management: Management { ports: vec![10254], paths: vec!["/healthz".into()] },
         query_allow: vec!["page".into()],
         limits: Limits {
-            ring_bytes: 65536,
+            ring_bytes: 1_048_576,
             max_connections: 10,
             held_bytes_per_connection: 4096,
             held_bytes: 8192,

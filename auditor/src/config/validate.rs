@@ -16,8 +16,8 @@ use crate::target::Target;
 const MAX_NAME: usize = 253;
 /// Most bytes of a path.
 const MAX_PATH: usize = 4096;
-/// A page of every kernel that is supported, x86-64 and arm64 (64 KiB pages).
-const MIN_RING: u32 = 64 << 10;
+/// Holds the largest copies of packets, several of them.
+const MIN_RING: u32 = 1 << 20;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 

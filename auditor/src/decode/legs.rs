@@ -170,16 +170,6 @@ impl Legs {
         }
     }
 
-    /// The offsets of a connection start anew: lets go of what has its names.
-    pub fn renamed(&mut self, id: ConnectionId, out: &mut Vec<Joined>) {
-        let keys: Vec<Key> = self.waiting.iter().map(|(_, key)| *key).filter(|key| key.0 == id).collect();
-        self.waiting.retain(|(_, key)| key.0 != id);
-        for key in keys {
-            self.complete(key, out);
-        }
-        self.arrivals.retain(|key| key.0 != id);
-    }
-
     /// Lets go of all that is finished; what is still open in a decoder ends there first.
     pub fn finish(&mut self, out: &mut Vec<Joined>) {
         self.expire(Nanos::MAX, out);

@@ -49,6 +49,8 @@ pub struct Builder {
     /// Tells events of no connection apart: by when their builder began, and their number in it.
     begun: u64,
     serial: u64,
+    /// How far the wall clock has been moved since times began to be counted, nanoseconds.
+    shift: i64,
 }
 
 impl Builder {
@@ -56,13 +58,23 @@ impl Builder {
     /// a replay.
     #[must_use]
     pub fn new(settings: Settings, attribution: Arc<Attribution>, begun: Nanos) -> Self {
-        Self { settings, attribution, routes: RouteCache::default(), begun, serial: 0 }
+        Self { settings, attribution, routes: RouteCache::default(), begun, serial: 0, shift: 0 }
     }
 
     /// Judges by other objects from now on.
     pub fn set_attribution(&mut self, attribution: Arc<Attribution>) {
         self.attribution = attribution;
         self.routes = RouteCache::default();
+    }
+
+    /// The wall clock is so many nanoseconds ahead of the time that stages count in, which never goes back: events tell the
+    /// wall clock's.
+    pub fn set_shift(&mut self, shift: i64) {
+        self.shift = shift;
+    }
+
+    fn stamp(&self, time: Nanos) -> Timestamp {
+        Timestamp(time.saturating_add_signed(self.shift))
     }
 
     /// A request, or a backend request that none explains.
@@ -83,7 +95,7 @@ impl Builder {
     fn event(&self, id: EventId, time: Nanos, body: impl Into<Body>, observation: Observation) -> Event {
         Event {
             id,
-            time: Timestamp(time),
+            time: self.stamp(time),
             sequence: Count::new(0),
             source: Arc::clone(&self.settings.source),
             body: body.into(),

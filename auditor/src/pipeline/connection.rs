@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
-use crate::capture::record::{Direction, How, Nanos, Segment};
+use crate::capture::record::{Direction, How, Nanos, Segment, Totals};
 use crate::decode::http1::connection::{End, Http1, Sink};
 use crate::decode::legs::{Leg, Party};
 
@@ -12,6 +12,8 @@ use crate::decode::legs::{Leg, Party};
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) party: Arc<Party>,
+    /// Where its streams begin to be told of.
+    start: [u64; 2],
     ingress: Stream,
     egress: Stream,
     pub(super) http: Http1,
@@ -33,20 +35,21 @@ pub(super) struct Connection {
 const WORTHWHILE: u64 = 4096;
 
 impl Connection {
-    pub(super) fn new(party: Party) -> Self {
+    pub(super) fn new(party: Party, start: [u64; 2]) -> Self {
         let requests = match party.leg {
             Leg::Client => Direction::Ingress,
             Leg::Backend => Direction::Egress,
         };
         Self {
-            ingress: Stream::new(),
-            egress: Stream::new(),
-            http: Http1::new(requests, party.how),
+            start,
+            ingress: Stream::starting_at(start[0]),
+            egress: Stream::starting_at(start[1]),
+            http: Http1::new(requests, party.how, start),
             requests: 0,
             tunnel: false,
             foreign: None,
             reset: None,
-            needed: [0; 2],
+            needed: start,
             last: party.opened,
             party: Arc::new(party),
         }
@@ -68,17 +71,26 @@ impl Connection {
     ) {
         self.last = time;
         let Self { ingress, egress, http, reset, .. } = self;
-        let stream = match segment.direction {
-            Direction::Ingress => ingress,
+        let contradictions = ingress.counts().contradictions;
+        if let Some(received) = segment.received {
+            ingress.accepted(received, time, &mut |piece, seen| {
+                http.feed(sink, Direction::Ingress, piece, seen);
+            });
+        }
+        let direction = segment.direction;
+        let stream = match direction {
+            Direction::Ingress => &mut *ingress,
             Direction::Egress => egress,
         };
-        let direction = segment.direction;
         stream.push(&limits.stream, segment, time, &mut |piece, seen| {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
             http.feed(sink, direction, piece, seen);
         });
+        if ingress.counts().contradictions != contradictions {
+            http.contradicted();
+        }
         self.tell_waiting(sink, time);
     }
 
@@ -92,26 +104,56 @@ impl Connection {
         self.tell_waiting(sink, now);
     }
 
-    /// Nothing will follow.
-    pub(super) fn finish(&mut self, end: End, aborted: bool, now: Nanos, sink: &mut Sink<'_>) {
+    /// Gives up all that waits or is not whole: there is no room for it.
+    pub(super) fn release(&mut self, now: Nanos, sink: &mut Sink<'_>) {
         let Self { ingress, egress, http, .. } = self;
-        ingress.finish(now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress.finish(now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        ingress.release(now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
+        egress.release(now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        http.release(sink, now);
+        self.tell_waiting(sink, now);
+    }
+
+    /// Nothing will follow. Gives the bytes that were read and that the controller's TCP has refused.
+    pub(super) fn finish(
+        &mut self,
+        end: End,
+        totals: Option<Totals>,
+        now: Nanos,
+        sink: &mut Sink<'_>,
+    ) -> u64 {
+        let Self { ingress, egress, http, reset, .. } = self;
+        let received = totals.map(|totals| totals.bytes_received);
+        ingress.finish(received, now, &mut |piece, seen| {
+            if piece == Piece::Reset {
+                reset.get_or_insert(Direction::Ingress);
+            }
+            http.feed(sink, Direction::Ingress, piece, seen);
+        });
+        egress.finish(None, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
+        let refused = received.map_or(0, |received| ingress.refused(received));
+        if let Some(received) = received
+            && refused > 0
+            && self.party.leg == Leg::Client
+        {
+            http.refused(received);
+        }
+        let aborted = totals.is_some_and(|totals| totals.aborted && !totals.timed_out);
         if aborted && self.reset.is_none() {
             self.reset = Some(Direction::Egress);
             self.http.feed(sink, Direction::Egress, Piece::Reset, now);
         }
         self.http.close(sink, end, now);
+        refused
     }
 
-    /// Whether a stream waits for a missing range.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.ingress.is_waiting() || self.egress.is_waiting()
+    /// Whether a stream waits for a missing range until a certain time.
+    pub(super) fn has_deadline(&self, limits: &stream::Limits) -> bool {
+        self.ingress.deadline(limits).is_some() || self.egress.deadline(limits).is_some()
     }
 
-    /// Copied bytes that are held back.
+    /// Copied bytes that are held back, or are part of what is not whole.
     pub(super) fn held(&self) -> usize {
-        self.ingress.held_bytes() + self.egress.held_bytes()
+        self.ingress.held_bytes() + self.egress.held_bytes() + self.http.held_bytes()
     }
 
     /// Segments, ends and resets that contradict what was seen before, and bytes beyond the end.
@@ -123,7 +165,8 @@ impl Connection {
 
     /// Payload bytes of the stream, received and sent.
     pub(super) fn bytes(&self) -> [u64; 2] {
-        [self.ingress.offset(), self.egress.offset()]
+        let [ingress, egress] = self.start;
+        [self.ingress.offset() - ingress, self.egress.offset() - egress]
     }
 
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many

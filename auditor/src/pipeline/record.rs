@@ -26,7 +26,11 @@ pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>)
             pipeline.now = pipeline.now.max(*time);
             take_segment(pipeline, *id, *time, segment);
         }
-        Record::Opened { id, time, tuple, how, first } => open(pipeline, *id, *time, *tuple, *how, first[0]),
+        Record::Opened { id, time, tuple, how, first, start } => {
+            pipeline.now = pipeline.now.max(*time);
+            let party = party(pipeline, *id, *time, *tuple, *how);
+            open(pipeline, party, first[0], *start);
+        }
         Record::Closed { id, time, totals } => close(pipeline, *id, *time, *totals),
         Record::Early { time, tuple, sequence, len, bytes } => {
             let piece = Piece { time: *time, sequence: *sequence, len: *len, bytes: (*bytes).into() };
@@ -63,25 +67,17 @@ fn listens<F>(pipeline: &Pipeline<F>, tuple: &Tuple) -> bool {
     })
 }
 
-fn open<F: Feedback>(
-    pipeline: &mut Pipeline<F>,
-    id: ConnectionId,
-    time: Nanos,
-    tuple: Tuple,
-    how: How,
-    first: u32,
-) {
-    pipeline.now = pipeline.now.max(time);
-    let party = party(pipeline, id, time, tuple, how);
+/// A connection exists. `first`: the sequence number of its first byte; `start`: where its streams begin to be told of.
+fn open<F: Feedback>(pipeline: &mut Pipeline<F>, party: Party, first: u32, start: [u64; 2]) {
+    let Party { id, opened: time, tuple, how, .. } = party;
     if let Some(known) = pipeline.connections.get_mut(&id) {
         if how != How::Joined {
             // Payload came before the handshake was over (TCP Fast Open): nothing of it is lost.
             known.becomes(how, party.leg);
             return;
         }
-        // The kernel had to forget it: offsets start anew.
+        // The kernel had to forget it, and tells of it from here on.
         lose(pipeline, id);
-        pipeline.legs.renamed(id, &mut pipeline.joined);
     }
     if pipeline.connections.len() >= pipeline.limits.connections && !make_room(pipeline) {
         pipeline.coverage.count(Loss::ConnectionLimit, 1, 0, time);
@@ -94,13 +90,7 @@ fn open<F: Feedback>(
         How::Joined => pipeline.coverage.count(Loss::Joined, 1, 0, time),
         How::Passive => {}
     }
-    pipeline.connections.insert(id, Connection::new(party));
-    if how == How::Joined {
-        // Offsets count anew: what was said for this socket before means something else now.
-        for direction in [Direction::Ingress, Direction::Egress] {
-            pipeline.feedback.needed(id, direction, 0);
-        }
-    }
+    pipeline.connections.insert(id, Connection::new(party, start));
     for piece in pipeline.early.take(&tuple) {
         let offset = offset_of(piece.sequence, first, 0);
         // Anyone can send a packet to a listener; what belongs to this connection lies at its beginning.
@@ -116,6 +106,8 @@ fn open<F: Feedback>(
             bytes: piece.bytes.get(skip..).unwrap_or_default(),
             fin: false,
             rst: false,
+            // The socket had received nothing yet.
+            received: Some(0),
         };
         take_segment(pipeline, id, piece.time, &segment);
     }
@@ -154,21 +146,50 @@ fn take_segment<F: Feedback>(
     let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
     connection.push(segment, time, &pipeline.limits, &mut sink);
     let now_held = connection.held();
-    if held != now_held || connection.is_waiting() {
-        pipeline.held = pipeline.held + now_held - held;
+    if connection.has_deadline(&pipeline.limits.stream) {
         pipeline.waiting.insert(id);
-        if pipeline.held > pipeline.limits.held_bytes {
-            // All streams together hold too much: this one waits no longer.
-            connection.expire(&pipeline.limits, Nanos::MAX, &mut sink);
-            pipeline.held -= now_held - connection.held();
-        }
     }
     for direction in [Direction::Ingress, Direction::Egress] {
         if let Some(offset) = connection.news(direction) {
             pipeline.feedback.needed(id, direction, offset);
         }
     }
+    account(pipeline, id, held, now_held);
     decode(pipeline, id);
+    if pipeline.held > pipeline.limits.held_bytes {
+        release(pipeline);
+    }
+}
+
+/// What a connection holds has changed.
+fn account<F>(pipeline: &mut Pipeline<F>, id: ConnectionId, before: usize, after: usize) {
+    if before != after {
+        pipeline.held = pipeline.held + after - before;
+        if after > 0 {
+            pipeline.holding.insert(id)
+        } else {
+            pipeline.holding.remove(&id)
+        };
+    }
+}
+
+/// All connections together hold too much: those that hold most give theirs up, until a quarter of the room is free.
+fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
+    let Pipeline { connections, holding, .. } = pipeline;
+    let held = |id: &ConnectionId| connections.get(id).map_or(0, Connection::held);
+    let mut holders: Vec<(usize, ConnectionId)> = holding.iter().map(|id| (held(id), *id)).collect();
+    holders.sort_unstable_by(|a, b| b.cmp(a));
+    for (held, id) in holders {
+        if pipeline.held <= pipeline.limits.held_bytes / 4 * 3 {
+            break;
+        }
+        let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
+        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
+        connection.release(pipeline.now, &mut sink);
+        let left = connection.held();
+        account(pipeline, id, held, left);
+        decode(pipeline, id);
+    }
 }
 
 /// Passes on what the decoder of a connection said.
@@ -229,18 +250,17 @@ fn end<F: Feedback>(
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
     let held = connection.held();
-    let aborted = totals.is_some_and(|totals| totals.aborted);
     let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-    connection.finish(how, aborted, time, &mut sink);
-    pipeline.held -= held;
+    let refused = connection.finish(how, totals, time, &mut sink);
+    account(pipeline, id, held, 0);
     decode(pipeline, id);
     pipeline.waiting.remove(&id);
     let Some(connection) = pipeline.connections.remove(&id) else { return };
     let tuple = connection.party.tuple;
     pipeline.opened.remove(&(tuple.local, tuple.remote));
     let (contradictions, bytes) = connection.contradictions();
-    if contradictions > 0 || bytes > 0 {
-        pipeline.coverage.count(Loss::Contradiction, contradictions, bytes, time);
+    if contradictions > 0 || bytes + refused > 0 {
+        pipeline.coverage.count(Loss::Contradiction, contradictions, bytes + refused, time);
     }
     let [received, sent] = connection.bytes();
     let end = ConnectionEnd {
@@ -252,6 +272,7 @@ fn end<F: Feedback>(
         tunnel: connection.tunnel,
         foreign: connection.foreign,
         reset: connection.reset,
+        timed_out: totals.is_some_and(|totals| totals.timed_out),
         lost: how == End::Lost,
     };
     pipeline.events.push(pipeline.builder.connection(&connection.party, &end));
@@ -270,10 +291,11 @@ pub(super) fn expire<F: Feedback>(pipeline: &mut Pipeline<F>) {
         let held = connection.held();
         let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
         connection.expire(&pipeline.limits, pipeline.now, &mut sink);
-        pipeline.held -= held - connection.held();
-        if connection.is_waiting() {
+        let left = connection.held();
+        if connection.has_deadline(&pipeline.limits.stream) {
             pipeline.waiting.insert(id);
         }
+        account(pipeline, id, held, left);
         decode(pipeline, id);
     }
 }

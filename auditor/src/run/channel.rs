@@ -1,7 +1,9 @@
 //! The narrow, typed channel between the process that attaches and the process that decodes.
 //!
 //! A Unix socket of type `SOCK_SEQPACKET`: one packet is one message, JSON, with file descriptors beside it. Either side
-//! notices the other's death as the end of the channel. What is large (manifests) travels as a memory file.
+//! notices the other's death as the end of the channel. What is large travels as a memory file: manifests, and messages
+//! beyond the packet's bound (a controller may have thousands of listeners). Only the process without rights reads such
+//! files: the other takes nothing from it but short answers.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -16,10 +18,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::files;
 use crate::capture::sockets::Sockets;
 
-/// Largest message. The configuration is the largest thing sent.
+/// Largest message in a packet.
 const MAX_MESSAGE: usize = 128 << 10;
+/// Largest message in a memory file: some hundred thousand listeners.
+const MAX_FILED: u64 = 64 << 20;
+/// What a packet holds whose message is in the last descriptor. No JSON text.
+const FILED: &[u8] = b"@";
 /// Most descriptors beside a message.
 const MAX_DESCRIPTORS: usize = 4;
 
@@ -78,6 +85,9 @@ pub(super) enum ChannelError {
     /// The system refused.
     #[error("the channel between the two processes failed")]
     System(#[from] Errno),
+    /// A message that is too large for a packet could not be put into a file, or read from it.
+    #[error("a large message between the two processes cannot be handed over")]
+    File(#[source] std::io::Error),
     /// A message that this version does not know, or too large a one.
     #[error("a message between the two processes is not understood")]
     Message(#[from] serde_json::Error),
@@ -85,13 +95,17 @@ pub(super) enum ChannelError {
 
 /// One end.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(super) struct Channel {
+    socket: OwnedFd,
+    /// The other end may be believed, and may send files.
+    trusting: bool,
+}
 
 impl Channel {
     /// Both ends. Neither survives `exec` unless its owner says so.
     pub(super) fn pair() -> Result<(Self, Self), ChannelError> {
         let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((Self(a), Self(b)))
+        Ok((Self { socket: a, trusting: false }, Self { socket: b, trusting: true }))
     }
 
     /// Sends a message with descriptors beside it.
@@ -100,14 +114,26 @@ impl Channel {
         message: &T,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), ChannelError> {
-        let bytes = serde_json::to_vec(message)?;
-        if bytes.len() > MAX_MESSAGE || descriptors.len() > MAX_DESCRIPTORS {
+        let mut bytes = serde_json::to_vec(message)?;
+        let mut raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let filed = (bytes.len() > MAX_MESSAGE).then(|| files::file("auditor-message", &bytes));
+        let filed = filed.transpose().map_err(ChannelError::File)?;
+        if let Some(file) = &filed {
+            bytes = FILED.to_vec();
+            raw.push(file.as_raw_fd());
+        }
+        if raw.len() > MAX_DESCRIPTORS {
             return Err(Errno::EMSGSIZE.into());
         }
-        let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+        sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(&bytes)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        )?;
         Ok(())
     }
 
@@ -119,7 +145,7 @@ impl Channel {
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let received = loop {
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECONNRESET) => return Ok(None),
                 other => break other?,
@@ -139,24 +165,67 @@ impl Channel {
         if len == 0 {
             return Ok(None);
         }
-        Ok(Some((serde_json::from_slice(bytes.get(..len).unwrap_or_default())?, descriptors)))
+        let bytes = bytes.get(..len).unwrap_or_default();
+        if bytes == FILED
+            && self.trusting
+            && let Some(file) = descriptors.pop()
+        {
+            let bytes = files::content(file, MAX_FILED).map_err(ChannelError::File)?;
+            return Ok(Some((serde_json::from_slice(&bytes)?, descriptors)));
+        }
+        Ok(Some((serde_json::from_slice(bytes)?, descriptors)))
     }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl From<OwnedFd> for Channel {
-    fn from(end: OwnedFd) -> Self {
-        Self(end)
+    /// The end that was handed to the process without rights.
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket, trusting: true }
     }
 }
 
 impl From<Channel> for OwnedFd {
     fn from(channel: Channel) -> Self {
-        channel.0
+        channel.socket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::sockets::Listener;
+
+    fn attached(listeners: u16) -> Order {
+        let listener =
+            |port| Listener { address: ([127, 0, 0, 1], port).into(), inode: 1, cgroup_id: Some(2) };
+        let sockets = Sockets { listeners: (0..listeners).map(listener).collect(), ..Sockets::default() };
+        let target = Target { cgroup: "/ingress".to_owned(), number: 1 };
+        Order::Attached { target, ring_bytes: 1, cpus: 1, sockets: Some(sockets) }
+    }
+
+    #[test]
+    fn a_message_of_any_size_comes_with_its_descriptors() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let (file, _other) = nix::unistd::pipe().unwrap();
+        for listeners in [1, 20_000] {
+            ours.send(&attached(listeners), &[file.as_fd()]).unwrap();
+            let (order, descriptors) = theirs.receive::<Order>().unwrap().unwrap();
+            let Order::Attached { sockets: Some(sockets), .. } = order else { panic!("{order:?}") };
+            assert_eq!((sockets.listeners.len(), descriptors.len()), (usize::from(listeners), 1));
+        }
+    }
+
+    #[test]
+    fn the_process_with_rights_reads_no_file_of_the_other() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let reason = "x".repeat(MAX_MESSAGE);
+        theirs.send(&Answer::Refused { reason }, &[]).unwrap();
+        assert!(ours.receive::<Answer>().is_err());
     }
 }

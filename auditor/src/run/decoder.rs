@@ -289,6 +289,7 @@ impl Decoder {
 
     fn tell(&mut self, what: What, moment: Moment) {
         let now = present(&self.clock).unwrap_or_default();
+        self.builder.set_shift(self.clock.drift().unwrap_or_default());
         let event = self.builder.moment(what, now, moment);
         self.outlet.send(vec![event]);
     }

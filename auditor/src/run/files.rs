@@ -15,6 +15,21 @@ use crate::attribute::manifests::MAX_TOTAL_BYTES;
 /// Paths and contents.
 pub(super) type Files = Vec<(PathBuf, Vec<u8>)>;
 
+/// A memory file that holds `bytes`, to be read from its start.
+pub(super) fn file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut memory = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+    memory.write_all(bytes)?;
+    memory.seek(SeekFrom::Start(0))?;
+    Ok(memory.into())
+}
+
+/// What a memory file holds, cut at `limit` bytes.
+pub(super) fn content(memory: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::from(memory).take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Puts files into a memory file.
 pub(super) fn pack(files: &Files) -> io::Result<OwnedFd> {
     let mut memory = File::from(memfd_create("auditor-manifests", MFdFlags::MFD_CLOEXEC)?);
@@ -30,8 +45,7 @@ pub(super) fn pack(files: &Files) -> io::Result<OwnedFd> {
 
 /// Takes them out again.
 pub(super) fn unpack(memory: OwnedFd) -> io::Result<Files> {
-    let mut bytes = Vec::new();
-    File::from(memory).take(2 * MAX_TOTAL_BYTES).read_to_end(&mut bytes)?;
+    let bytes = content(memory, 2 * MAX_TOTAL_BYTES)?;
     let mut rest = bytes.as_slice();
     let mut files = Vec::new();
     while !rest.is_empty() {

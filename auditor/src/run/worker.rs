@@ -150,8 +150,11 @@ impl Work {
         }
     }
 
-    /// Tells the pipeline what the kernel could not hand over.
+    /// Tells the pipeline what the kernel could not hand over, and how the wall clock stands.
     fn count(&mut self) {
+        if let Ok(shift) = self.clock.drift() {
+            self.pipeline.builder().set_shift(shift);
+        }
         let now = self.counters.read();
         let before = std::mem::replace(&mut self.seen, now);
         let grown = |counter: Counter| {

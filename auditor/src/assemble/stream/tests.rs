@@ -14,7 +14,7 @@ enum Out {
 }
 
 fn segment(offset: u64, len: u32, bytes: &[u8]) -> Segment<'_> {
-    Segment { direction: Direction::Ingress, offset, len, bytes, fin: false, rst: false }
+    Segment { direction: Direction::Ingress, offset, len, bytes, fin: false, rst: false, received: None }
 }
 
 /// A segment of which everything was copied.
@@ -52,7 +52,7 @@ impl Rig {
     }
 
     fn finish(&mut self) -> &mut Self {
-        self.stream.finish(0, &mut collect(&mut self.out));
+        self.stream.finish(None, 0, &mut collect(&mut self.out));
         self
     }
 
@@ -103,6 +103,107 @@ fn unwanted_bytes_pass_as_a_hole() {
     let mut rig = Rig::default();
     rig.push(segment(0, 10, b"abc")).push(whole(10, b"k")).push(segment(11, 5, b""));
     rig.check(&[data(b"abc"), Out::Unwanted(7), data(b"k"), Out::Unwanted(5)]);
+}
+
+/// A segment that came when TCP had accepted everything before `received`.
+fn judged(received: u64, segment: Segment<'_>) -> Segment<'_> {
+    Segment { received: Some(received), ..segment }
+}
+
+impl Rig {
+    /// As a connection does: what TCP has accepted first, then the segment.
+    fn judge(&mut self, received: u64, segment: Segment<'_>) -> &mut Self {
+        self.accept(received).push(judged(received, segment))
+    }
+
+    fn accept(&mut self, received: u64) -> &mut Self {
+        self.stream.accepted(received, 0, &mut collect(&mut self.out));
+        self
+    }
+
+    fn close(&mut self, received: u64) -> &mut Self {
+        self.stream.finish(Some(received), 0, &mut collect(&mut self.out));
+        self
+    }
+}
+
+#[test]
+fn what_tcp_waits_for_is_waited_for_and_what_it_has_passed_is_lost() {
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, whole(4, b"ef"));
+    rig.stream.expire(&Limits::default(), Nanos::MAX, &mut collect(&mut rig.out));
+    rig.check(&[data(b"ab")]);
+    rig.judge(2, whole(2, b"cd")).check(&[data(b"abcdef")]);
+    // TCP has what was not seen here: there is nothing to wait for.
+    rig.judge(8, whole(8, b"i")).check(&[data(b"abcdef"), Out::Lost(2), data(b"i")]);
+    let mut rig = Rig::default();
+    rig.judge(0, whole(3, b"d")).accept(2).check(&[]);
+    rig.accept(3).check(&[Out::Lost(3), data(b"d")]);
+}
+
+#[test]
+fn another_copy_contradicts_only_until_tcp_has_accepted_one() {
+    for (received, copy, contradictions) in
+        [(0, &b"GET /b"[..], 1), (0, b"GET /a", 0), (6, b"GET /b", 0), (0, b"GET /ax", 0), (5, b"GET /b", 1)]
+    {
+        let mut rig = Rig::default();
+        rig.judge(0, whole(0, b"GET /a")).judge(received, whole(0, copy));
+        assert_eq!(rig.stream.counts().contradictions, contradictions, "{received} {copy:?}");
+    }
+}
+
+#[test]
+fn an_end_counts_when_tcp_has_obeyed_it() {
+    let fin = |offset| Segment { fin: true, ..whole(offset, b"") };
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).check(&[data(b"ab")]);
+    assert!(!rig.stream.is_waiting());
+    rig.accept(3).check(&[data(b"ab"), Out::Fin]);
+    // One that TCP drops, and the connection goes on.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).judge(2, whole(2, b"cd"));
+    rig.judge(4, fin(4)).accept(5).check(&[data(b"abcd"), Out::Fin]);
+    assert_eq!(rig.stream.counts().contradictions, 1);
+    // One beyond what will come.
+    let mut rig = Rig::default();
+    rig.judge(0, fin(9)).judge(0, whole(0, b"ab")).judge(2, fin(2)).accept(3);
+    rig.check(&[data(b"ab"), Out::Fin]);
+    // The connection's close tells as well.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).close(2).check(&[data(b"ab"), Out::Fin]);
+}
+
+#[test]
+fn a_reset_counts_when_the_connection_closes() {
+    let reset = |offset| Segment { rst: true, ..whole(offset, b"") };
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, reset(2)).judge(2, whole(2, b"cd")).judge(4, reset(3));
+    rig.close(4).check(&[data(b"abcd")]);
+    assert_eq!(rig.stream.counts().resets_refused, 2);
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, reset(2)).close(2).check(&[data(b"ab"), Out::Reset]);
+}
+
+#[test]
+fn what_tcp_never_accepted_is_not_given_out() {
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, whole(4, b"ef")).close(2).check(&[data(b"ab")]);
+    assert_eq!(rig.stream.counts().beyond_bytes, 2);
+    assert_eq!(rig.stream.refused(2), 0);
+    // Or had been given out already.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"abcd")).close(2).check(&[data(b"abcd")]);
+    assert_eq!(rig.stream.refused(2), 2);
+    // And what it accepted and nobody saw is missing, also at the end.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, whole(5, b"f")).close(9);
+    rig.check(&[data(b"ab"), Out::Lost(3), data(b"f"), Out::Lost(3)]);
+}
+
+#[test]
+fn a_stream_may_be_told_of_from_its_middle() {
+    let mut rig = Rig { stream: Stream::starting_at(100), ..Rig::default() };
+    rig.judge(100, whole(98, b"xxab")).judge(102, whole(102, b"c")).close(103).check(&[data(b"abc")]);
 }
 
 #[test]

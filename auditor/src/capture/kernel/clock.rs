@@ -1,7 +1,7 @@
 //! From the kernel's monotonic clock, in which records are stamped, to time since the Unix epoch.
 //!
 //! The offset is read once: within one run, times never go back and durations are exact, whatever happens to the wall
-//! clock. A wall clock that was set while running is noticed by [`Clock::drift`], and [`Clock::now`] read anew.
+//! clock. How far that has moved since, set or slewed, is [`Clock::drift`], and is added where events are stamped.
 
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};

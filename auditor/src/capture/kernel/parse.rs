@@ -36,7 +36,12 @@ pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
             let bytes = bytes.get(size_of::<SegmentRecord>()..)?.get(..copied)?;
             let offset = fields.u64(offset_of!(SegmentRecord, offset))?;
             let (fin, rst) = (flags & abi::FLAG_FIN != 0, flags & abi::FLAG_RST != 0);
-            Record::Segment { id, time, segment: Segment { direction, offset, len, bytes, fin, rst } }
+            let received = Some(fields.u64(offset_of!(SegmentRecord, received))?);
+            Record::Segment {
+                id,
+                time,
+                segment: Segment { direction, offset, len, bytes, fin, rst, received },
+            }
         }
         abi::KIND_OPENED => Record::Opened {
             id,
@@ -49,19 +54,22 @@ pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
                 _ => return None,
             },
             first: [fields.u32(offset_of!(Opened, first))?, fields.u32(offset_of!(Opened, first) + 4)?],
+            start: [fields.u64(offset_of!(Opened, start))?, fields.u64(offset_of!(Opened, start) + 8)?],
         },
         abi::KIND_CLOSED => Record::Closed {
             id,
             time,
-            totals: match fields.u32(offset_of!(Closed, from_wire))? {
-                0 => Some(Totals {
+            totals: match fields.u32(offset_of!(Closed, how))? {
+                how @ (abi::CLOSED | abi::CLOSED_TIMED_OUT) => Some(Totals {
                     bytes_received: fields.u64(offset_of!(Closed, bytes_received))?,
                     bytes_acked: fields.u64(offset_of!(Closed, bytes_acked))?,
                     srtt_us: fields.u32(offset_of!(Closed, srtt_us))?,
                     retransmits: fields.u32(offset_of!(Closed, retransmits))?,
                     aborted: matches!(fields.u32(offset_of!(Closed, old_state))?, ESTABLISHED | CLOSE_WAIT),
+                    timed_out: how == abi::CLOSED_TIMED_OUT,
                 }),
-                _ => None,
+                abi::CLOSED_ON_WIRE => None,
+                _ => return None,
             },
         },
         abi::KIND_EARLY => {

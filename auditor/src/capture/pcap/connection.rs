@@ -292,6 +292,7 @@ impl Connection {
             tuple: self.tuple(role),
             how,
             first,
+            start: [0; 2],
         });
     }
 
@@ -340,7 +341,8 @@ impl Connection {
         }
         context.counters.delivered_bytes += u64::from(len);
         let direction = self.direction(role, from);
-        let segment = Segment { direction, offset: start, len, bytes, fin: packet.fin, rst: false };
+        let segment =
+            Segment { direction, offset: start, len, bytes, fin: packet.fin, rst: false, received: None };
         (context.sink)(Record::Segment { id: self.id, time: context.time, segment });
     }
 

@@ -49,7 +49,9 @@ impl Owned {
     #[track_caller]
     fn of(record: Record<'_>) -> Self {
         match record {
-            Record::Opened { id, time, tuple, how, first } => Self::Opened { id, time, tuple, how, first },
+            Record::Opened { id, time, tuple, how, first, .. } => {
+                Self::Opened { id, time, tuple, how, first }
+            }
             Record::Segment { id, time, segment } => {
                 assert!(segment.bytes.len() <= segment.len as usize, "more bytes than there were");
                 Self::Segment {

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use super::Limits;
 use super::exchange::{Decoded, Exchange, Reason};
 use super::lane::{Body, Hold, Lane, State, Unread};
+use super::notes::Note;
 use crate::assemble::{Absence, Piece};
 use crate::capture::record::{Direction, How, Nanos};
 
@@ -79,17 +80,23 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's.
+    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's. `start`:
+    /// the offsets of the first bytes that it will be fed, ingress and egress.
     #[must_use]
-    pub fn new(requests: Direction, how: How) -> Self {
-        let state = || match how {
+    pub fn new(requests: Direction, how: How, start: [u64; 2]) -> Self {
+        let [ingress, egress] = start;
+        let (request_start, response_start) = match requests {
+            Direction::Ingress => (ingress, egress),
+            Direction::Egress => (egress, ingress),
+        };
+        let state = |from| match how {
             How::Passive | How::Active => State::Head,
-            How::Joined => State::Unread(Unread { reason: Reason::Joined, from: 0, bytes: 0 }),
+            How::Joined => State::Unread(Unread { reason: Reason::Joined, from, bytes: 0 }),
         };
         Self {
             requests,
-            request: Lane::new(state()),
-            response: Lane::new(state()),
+            request: Lane::new(state(request_start), request_start),
+            response: Lane::new(state(response_start), response_start),
             queue: VecDeque::new(),
             last: None,
             spoke: [0; 2],
@@ -152,6 +159,39 @@ impl Http1 {
     #[must_use]
     pub fn pending(&self, direction: Direction) -> u64 {
         self.lane(self.role(direction)).pending()
+    }
+
+    /// Two copies of bytes of this connection differ, and it is not known which the receiver took.
+    pub fn contradicted(&mut self) {
+        self.queue.iter_mut().for_each(|exchange| exchange.notes.insert(Note::Contradicted));
+    }
+
+    /// TCP did not accept what the requesting side sent from `offset` on.
+    pub fn refused(&mut self, offset: u64) {
+        for exchange in self.queue.iter_mut().rev() {
+            exchange.notes.insert(Note::Refused);
+            if exchange.key <= offset {
+                break;
+            }
+        }
+    }
+
+    /// Bytes of memory that hold what is not read yet.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.request.held_bytes() + self.response.held_bytes()
+    }
+
+    /// Gives up what is held: there is no room for it.
+    pub fn release(&mut self, sink: &mut Sink<'_>, time: Nanos) {
+        for role in [Role::Request, Role::Response] {
+            if self.lane(role).hold.is_some() {
+                self.unhold(sink, role, time);
+            }
+            if self.lane(role).partial.is_some() {
+                self.lose(sink, role, Reason::Held, time);
+            }
+        }
     }
 
     /// Exchanges in flight.

@@ -157,16 +157,8 @@ pub(super) struct Progress {
 }
 
 impl Lane {
-    pub(super) fn new(state: State) -> Self {
-        Self {
-            offset: 0,
-            counts: Counts::default(),
-            state,
-            partial: None,
-            hold: None,
-            probe: None,
-            fin: false,
-        }
+    pub(super) fn new(state: State, offset: u64) -> Self {
+        Self { offset, counts: Counts::default(), state, partial: None, hold: None, probe: None, fin: false }
     }
 
     /// Stream offset behind the last byte that was delivered to this lane's state.
@@ -177,6 +169,12 @@ impl Lane {
     /// Bytes that are held and not counted.
     pub(super) fn pending(&self) -> u64 {
         self.reached() - self.offset + self.hold.as_ref().map_or(0, |hold| hold.len)
+    }
+
+    /// Bytes of memory that hold what is not read yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity());
+        partial + self.hold.as_ref().map_or(0, |hold| hold.weight)
     }
 
     /// Whether a message may start with the next byte.

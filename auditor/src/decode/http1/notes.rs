@@ -35,10 +35,15 @@ pub enum Note {
     Resynchronized,
     /// More interim responses than are remembered.
     ManyInterim,
+    /// Bytes of its connection came in two copies that differ before TCP had accepted either: the server may have read the
+    /// one that was not read here.
+    Contradicted,
+    /// The controller's TCP refused some of its bytes: the server never read them.
+    Refused,
 }
 
 /// All notes, in order.
-pub const NOTES: [Note; 15] = [
+pub const NOTES: [Note; 17] = [
     Note::LengthAndChunked,
     Note::RepeatedLength,
     Note::SeveralHosts,
@@ -54,16 +59,18 @@ pub const NOTES: [Note; 15] = [
     Note::FramingLost,
     Note::Resynchronized,
     Note::ManyInterim,
+    Note::Contradicted,
+    Note::Refused,
 ];
 
 /// A set of [`Note`]s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notes(u16);
+pub struct Notes(u32);
 
 impl Notes {
     /// Adds one.
     pub fn insert(&mut self, note: Note) {
-        self.0 |= 1 << note as u16;
+        self.0 |= 1 << note as u32;
     }
 
     /// Adds all of `other`.
@@ -74,7 +81,7 @@ impl Notes {
     /// Whether it holds `note`.
     #[must_use]
     pub fn contains(self, note: Note) -> bool {
-        self.0 & (1 << note as u16) != 0
+        self.0 & (1 << note as u32) != 0
     }
 
     /// Whether it holds none.

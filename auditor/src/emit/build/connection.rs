@@ -26,6 +26,8 @@ pub struct ConnectionEnd {
     pub foreign: Option<Malformed>,
     /// Who reset it.
     pub reset: Option<Direction>,
+    /// The peer answered no more.
+    pub timed_out: bool,
     /// Its end was not seen.
     pub lost: bool,
 }
@@ -45,6 +47,7 @@ impl Builder {
         let outcome = match end.reset {
             Some(Direction::Ingress) => ConnectionOutcome::ResetByPeer,
             Some(Direction::Egress) => ConnectionOutcome::ResetByController,
+            None if end.timed_out => ConnectionOutcome::TimedOut,
             None if end.lost => ConnectionOutcome::Unknown,
             None => ConnectionOutcome::Closed,
         };
@@ -62,6 +65,7 @@ impl Builder {
             tunnel: false,
             foreign: None,
             reset: None,
+            timed_out: false,
             lost: false,
         };
         self.connection_event(party, &end, Protocol::None, ConnectionOutcome::ConnectFailed)

@@ -8,7 +8,7 @@ use crate::capture::record::{Direction as Way, Nanos};
 use crate::decode::http1::exchange::Trouble;
 use crate::decode::legs::Party;
 use crate::emit::model::coverage::{Coverage, Direction, Program, Reason, Subject, SubjectConnection, What};
-use crate::emit::model::{Count, Event, Kind, Observation, Text, Timestamp};
+use crate::emit::model::{Count, Event, Kind, Observation, Text};
 
 /// What was counted over a while.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +63,8 @@ impl Builder {
             reason: Some(reason),
             count: Some(Count::new(gap.count)),
             bytes: Some(Count::new(gap.bytes)),
-            since: Some(Timestamp(gap.since)),
-            until: Some(Timestamp(gap.until)),
+            since: Some(self.stamp(gap.since)),
+            until: Some(self.stamp(gap.until)),
             ..empty(what)
         };
         let id = self.serial_id(Kind::Coverage);
@@ -88,7 +88,7 @@ impl Builder {
             subject: Some(Subject { connection: Some(connection), ..Subject::default() }),
             count: Some(Count::new(1)),
             bytes: Some(Count::new(trouble.bytes)),
-            since: Some(Timestamp(trouble.time)),
+            since: Some(self.stamp(trouble.time)),
             ..empty(what)
         };
         let id = self.serial_id(Kind::Coverage);

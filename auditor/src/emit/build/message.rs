@@ -101,7 +101,9 @@ pub(super) fn observation(exchange: &Exchange) -> Observation {
     if let Some(malformed) = exchange.malformed {
         notes.push(Text::new(&format!("malformed: {malformed}")));
     }
-    let lost = exchange.outcome == Ended::Incomplete || exchange.notes.contains(Note::FramingLost);
+    let doubtful = [Note::FramingLost, Note::Contradicted, Note::Refused];
+    let lost =
+        exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note));
     Observation { complete: missing == 0 && !lost, missing_bytes: Count::new(missing), notes }
 }
 
@@ -122,6 +124,8 @@ fn name(note: Note) -> &'static str {
         Note::FramingLost => "framing_lost",
         Note::Resynchronized => "resynchronized",
         Note::ManyInterim => "many_interim_responses",
+        Note::Contradicted => "contradicted",
+        Note::Refused => "refused_by_tcp",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Builder, client, message, upstream};
+use super::{Builder, client, message};
 use crate::attribute::routes::RequestPath;
 use crate::attribute::verdict::{Agreement, Answered, Observed, Served, Verdict, judge};
 use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
@@ -33,7 +33,7 @@ impl Builder {
             route,
             backend: answering.or(attempts.last()).map(|attempt| {
                 let served = verdict.as_ref().and_then(|verdict| verdict.backend.as_ref());
-                backend(attempt, attempts, served)
+                self.backend(attempt, attempts, served)
             }),
             role: self.role(party, head),
             answered_by,
@@ -90,6 +90,27 @@ impl Builder {
     pub(super) fn connection_role(&self, party: &Party) -> Role {
         self.role(party, None)
     }
+
+    fn backend(&self, attempt: &Attempt, attempts: &[Attempt], served: Option<&Served>) -> Backend {
+        let address = wire_address(&attempt.party);
+        let shared = |text: &Arc<str>| Text::shared(Arc::clone(text));
+        let service = served.and_then(|served| served.service.as_ref());
+        Backend {
+            address: Some(address.ip().into()),
+            port: Some(address.port()),
+            service: service.map(|service| shared(&service.name)),
+            namespace: service.map(|service| shared(&service.namespace)),
+            pod: served.and_then(|served| served.pod.as_ref()).map(|pod| shared(&pod.name)),
+            status: attempt.status(),
+            duration_us: duration(attempt),
+            join: match attempt.join {
+                legs::Join::Exact => Join::Exact,
+                legs::Join::Inferred => Join::Inferred,
+                legs::Join::Ambiguous => Join::Ambiguous,
+            },
+            attempts: attempts.iter().map(|made| self.attempt(made)).collect(),
+        }
+    }
 }
 
 /// The backend's address as the wire shows it: its own where the socket was connected to a Service's.
@@ -114,27 +135,6 @@ fn outcome(exchange: &Exchange, answering: Option<&Attempt>) -> Outcome {
         .is_some_and(|exchange| matches!(exchange.outcome, Ended::ResetByServer | Ended::ClosedByServer));
     let controller = if by_backend { Outcome::ResetByBackend } else { Outcome::ResetByController };
     message::outcome(exchange.outcome, controller, Outcome::ResetByClient)
-}
-
-fn backend(attempt: &Attempt, attempts: &[Attempt], served: Option<&Served>) -> Backend {
-    let address = wire_address(&attempt.party);
-    let shared = |text: &Arc<str>| Text::shared(Arc::clone(text));
-    let service = served.and_then(|served| served.service.as_ref());
-    Backend {
-        address: Some(address.ip().into()),
-        port: Some(address.port()),
-        service: service.map(|service| shared(&service.name)),
-        namespace: service.map(|service| shared(&service.namespace)),
-        pod: served.and_then(|served| served.pod.as_ref()).map(|pod| shared(&pod.name)),
-        status: attempt.status(),
-        duration_us: duration(attempt),
-        join: match attempt.join {
-            legs::Join::Exact => Join::Exact,
-            legs::Join::Inferred => Join::Inferred,
-            legs::Join::Ambiguous => Join::Ambiguous,
-        },
-        attempts: attempts.iter().map(upstream::attempt).collect(),
-    }
 }
 
 /// From the first byte of an attempt to its last.

@@ -10,35 +10,35 @@ use crate::decode::legs::{self, Attempt as Made, Party};
 use crate::emit::model::http::Outcome;
 use crate::emit::model::text::MAX_NAME;
 use crate::emit::model::upstream::{Attempt, HttpUpstream, Purpose, UpstreamPeer, UpstreamReason};
-use crate::emit::model::{Count, Event, Kind, Text, Timestamp};
-
-/// An attempt, as its request's event tells of it.
-pub(super) fn attempt(made: &Made) -> Attempt {
-    let address = wire_address(&made.party);
-    let exchange = made.exchange.as_deref();
-    Attempt {
-        address: Some(address.ip().into()),
-        port: Some(address.port()),
-        method: Some(Text::wire(made.head.method(), MAX_NAME)),
-        path: message::path(&made.head),
-        status: made.status(),
-        purpose: match made.purpose {
-            legs::Purpose::Main => Purpose::Main,
-            legs::Purpose::Retry => Purpose::Retry,
-            legs::Purpose::Auth => Purpose::Auth,
-            legs::Purpose::Mirror => Purpose::Mirror,
-            legs::Purpose::Unknown => Purpose::Unknown,
-        },
-        outcome: exchange.map_or(Outcome::Incomplete, |exchange| {
-            message::outcome(exchange.outcome, Outcome::ResetByBackend, Outcome::ResetByController)
-        }),
-        started: Timestamp(made.started),
-        duration_us: duration(made),
-        bytes: Count::new(exchange.map_or(0, |exchange| exchange.response.body_bytes)),
-    }
-}
+use crate::emit::model::{Count, Event, Kind, Text};
 
 impl Builder {
+    /// An attempt, as its request's event tells of it.
+    pub(super) fn attempt(&self, made: &Made) -> Attempt {
+        let address = wire_address(&made.party);
+        let exchange = made.exchange.as_deref();
+        Attempt {
+            address: Some(address.ip().into()),
+            port: Some(address.port()),
+            method: Some(Text::wire(made.head.method(), MAX_NAME)),
+            path: message::path(&made.head),
+            status: made.status(),
+            purpose: match made.purpose {
+                legs::Purpose::Main => Purpose::Main,
+                legs::Purpose::Retry => Purpose::Retry,
+                legs::Purpose::Auth => Purpose::Auth,
+                legs::Purpose::Mirror => Purpose::Mirror,
+                legs::Purpose::Unknown => Purpose::Unknown,
+            },
+            outcome: exchange.map_or(Outcome::Incomplete, |exchange| {
+                message::outcome(exchange.outcome, Outcome::ResetByBackend, Outcome::ResetByController)
+            }),
+            started: self.stamp(made.started),
+            duration_us: duration(made),
+            bytes: Count::new(exchange.map_or(0, |exchange| exchange.response.body_bytes)),
+        }
+    }
+
     /// A request that nothing explains.
     pub(super) fn upstream(&mut self, party: &Party, exchange: &Exchange) -> Event {
         let address = wire_address(party);

@@ -99,6 +99,8 @@ pub enum ConnectionOutcome {
     ResetByPeer,
     /// The controller reset it.
     ResetByController,
+    /// The peer answered no more, and TCP gave it up.
+    TimedOut,
     /// It was never established.
     ConnectFailed,
     /// The end was not seen.

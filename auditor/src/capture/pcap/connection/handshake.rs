@@ -129,7 +129,8 @@ impl Connection {
         context.counters.delivered_bytes += u64::from(accepted);
         let bytes = bytes.get(..accepted as usize).unwrap_or(&bytes);
         let direction = self.direction(role, self.client);
-        let segment = Segment { direction, offset: 0, len: accepted, bytes, fin: false, rst: false };
+        let segment =
+            Segment { direction, offset: 0, len: accepted, bytes, fin: false, rst: false, received: None };
         (context.sink)(Record::Segment { id: self.id, time: context.time, segment });
     }
 }

@@ -50,7 +50,8 @@ impl Connection {
         let direction = self.direction(role, from);
         // Where the sender's bytes end, as far as they were seen: a FIN, which counts as one, is none.
         let offset = self.peek(from).highest;
-        let segment = Segment { direction, offset, len: 0, bytes: &[], fin: false, rst: true };
+        let segment =
+            Segment { direction, offset, len: 0, bytes: &[], fin: false, rst: true, received: None };
         (context.sink)(Record::Segment { id: self.id, time, segment });
     }
 }

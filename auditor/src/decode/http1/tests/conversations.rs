@@ -219,14 +219,22 @@ fn run(segments: &[(Direction, u64, Vec<u8>)], skip: bool, age: u64) -> Rig {
         let unneeded = wire.rig.http.needed(direction).is_some_and(|needed| needed >= end);
         let bytes: &[u8] = if skip && unneeded { &[] } else { bytes };
         ends[direction as usize] = ends[direction as usize].max(end);
-        wire.push(&Segment { direction, offset: *offset, len, bytes, fin: false, rst: false });
+        wire.push(&Segment {
+            direction,
+            offset: *offset,
+            len,
+            bytes,
+            fin: false,
+            rst: false,
+            received: None,
+        });
     }
     for direction in [S, C] {
         let offset = ends[direction as usize];
-        wire.push(&Segment { direction, offset, len: 0, bytes: &[], fin: true, rst: false });
+        wire.push(&Segment { direction, offset, len: 0, bytes: &[], fin: true, rst: false, received: None });
     }
     for direction in [C, S] {
-        wire.step(direction, |stream, mut out| stream.finish(0, &mut out));
+        wire.step(direction, |stream, mut out| stream.finish(None, 0, &mut out));
     }
     wire.rig.close();
     wire.rig
