@@ -39,26 +39,29 @@ pub struct Secret {
 
 const _: () = assert!(size_of::<Secret>() == 128);
 
-/// Labels of the NSS key-log form that are copied (draft-ietf-tls-keylogfile; the numbered ones are OpenSSL's, after a
-/// `KeyUpdate`). The exporters' are known and not copied: nothing on the wire needs them.
-pub const LABELS: [&str; 8] = [
+/// Labels of the NSS key-log form that are copied (draft-ietf-tls-keylogfile).
+pub const LABELS: [&str; 6] = [
     "CLIENT_RANDOM",
     "CLIENT_EARLY_TRAFFIC_SECRET",
     "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
     "SERVER_HANDSHAKE_TRAFFIC_SECRET",
     "CLIENT_TRAFFIC_SECRET_0",
     "SERVER_TRAFFIC_SECRET_0",
-    "CLIENT_TRAFFIC_SECRET_N",
-    "SERVER_TRAFFIC_SECRET_N",
 ];
 
-/// Labels that are known and not wanted.
-pub const UNWANTED_LABELS: [&str; 2] = ["EXPORTER_SECRET", "EARLY_EXPORTER_SECRET"];
+/// Labels that are known and not wanted: nothing on the wire is protected with exporter secrets, and what follows a
+/// `KeyUpdate` (the numbered ones are OpenSSL's) is derived from what was before (RFC 8446, 7.2).
+pub const UNWANTED_LABELS: [&str; 4] =
+    ["EXPORTER_SECRET", "EARLY_EXPORTER_SECRET", "CLIENT_TRAFFIC_SECRET_N", "SERVER_TRAFFIC_SECRET_N"];
 
 /// A label as a program compares it: 32 bytes, zeros after its end, as four words.
 pub type LabelWords = [u64; LABEL_LEN / 8];
 
 /// A label's words.
+///
+/// # Panics
+/// When the label is longer than [`LABEL_LEN`]: all of them are constants.
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiling, for constants")]
 #[must_use]
 pub const fn label_words(label: &str) -> LabelWords {
     let bytes = label.as_bytes();
@@ -85,16 +88,14 @@ pub const fn label_code(words: &LabelWords) -> u8 {
         a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3]
     }
     macro_rules! compare {
-        ($($code:literal)*) => {
-            $(if const { LABELS.len() > $code } && same(words, LABELS[$code]) {
-                return $code;
+        ($labels:ident: $($place:literal)*) => {
+            $(if same(words, $labels[$place]) {
+                return if const { $labels.len() == LABELS.len() } { $place } else { LABEL_UNWANTED };
             })*
         };
     }
-    compare!(0 1 2 3 4 5 6 7);
-    if same(words, UNWANTED_LABELS[0]) || same(words, UNWANTED_LABELS[1]) {
-        return LABEL_UNWANTED;
-    }
+    compare!(LABELS: 0 1 2 3 4 5);
+    compare!(UNWANTED_LABELS: 0 1 2 3);
     LABEL_FOREIGN
 }
 
@@ -136,7 +137,6 @@ impl Layout {
     #[inline(always)]
     #[must_use]
     pub const fn unpack(cookie: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "masked")]
         Self {
             form: (cookie >> 56) as u8,
             pointer: ((cookie >> OFFSET_BITS) & OFFSET_MASK) as u32,

@@ -6,15 +6,15 @@
 
 use auditor_ebpf::abi::Counter;
 use auditor_ebpf::secret::{
-    FORM_C_BEHIND, FORM_C_EMBEDDED, FORM_GO, HAS_CLIENT_RANDOM, KIND_SECRET, LABEL_FOREIGN, LABEL_LEN, LABEL_UNWANTED,
-    LabelWords, Layout, MAX_SECRET, Secret, label_code,
+    FORM_C_BEHIND, FORM_C_EMBEDDED, FORM_GO, HAS_CLIENT_RANDOM, KIND_SECRET, LABEL_FOREIGN, LABEL_LEN,
+    LABEL_UNWANTED, LabelWords, Layout, MAX_SECRET, Secret, label_code,
 };
 use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{
     bpf_copy_from_user, bpf_get_attach_cookie, bpf_get_current_ancestor_cgroup_id, bpf_probe_read_user,
     bpf_probe_read_user_str,
 };
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::programs::ProbeContext;
 
 use crate::maps::{count, emit};
@@ -121,50 +121,27 @@ fn is_audited() -> bool {
 /// The registers, by their place in `pt_regs` (arch/x86/include/asm/ptrace.h; arch/arm64/include/asm/ptrace.h: x0 to x30).
 #[inline(always)]
 fn arguments(context: &ProbeContext, go: bool) -> Arguments {
-    macro_rules! word {
-        ($number:literal) => {
-            // SAFETY: inside `pt_regs` on both machines; volatile so that each access stays at a constant place.
-            unsafe { context.as_ptr().cast::<u64>().add($number).read_volatile() }
+    let registers = context.as_ptr().cast::<u64>();
+    macro_rules! words {
+        ($($name:ident = $number:literal)*) => {
+            // All of them first, and none behind a condition: the verifier wants each access to the context at a constant
+            // place, and ways that join would share one at a computed place.
+            // SAFETY: inside `pt_regs` on both machines.
+            $(let $name = unsafe { registers.add($number).read_volatile() };)*
         };
     }
-    // SAFETY: as above.
+    words!(w0 = 0 w1 = 1 w2 = 2 w3 = 3 w5 = 5 w6 = 6 w7 = 7 w8 = 8 w11 = 11 w12 = 12 w13 = 13 w14 = 14);
+    // SAFETY: an initialised static that the loader replaces.
     let arm64 = unsafe { (&raw const TAP_ARM64).read_volatile() } != 0;
-    match (arm64, go) {
+    let (session, label, label_len, random, secret, secret_len) = match (arm64, go) {
         // rdi, rsi, rdx, rcx.
-        (false, false) => Arguments {
-            session: word!(14),
-            label: word!(13),
-            label_len: 0,
-            random: 0,
-            secret: word!(12),
-            secret_len: word!(11),
-        },
+        (false, false) => (w14, w13, 0, 0, w12, w11),
         // rbx and rcx; rdi; r9 and r10.
-        (false, true) => Arguments {
-            session: 0,
-            label: word!(5),
-            label_len: word!(11),
-            random: word!(14),
-            secret: word!(8),
-            secret_len: word!(7),
-        },
-        (true, false) => Arguments {
-            session: word!(0),
-            label: word!(1),
-            label_len: 0,
-            random: 0,
-            secret: word!(2),
-            secret_len: word!(3),
-        },
-        (true, true) => Arguments {
-            session: 0,
-            label: word!(1),
-            label_len: word!(2),
-            random: word!(3),
-            secret: word!(6),
-            secret_len: word!(7),
-        },
-    }
+        (false, true) => (0, w5, w11, w14, w8, w7),
+        (true, false) => (w0, w1, 0, 0, w2, w3),
+        (true, true) => (0, w1, w2, w3, w6, w7),
+    };
+    Arguments { session, label, label_len, random, secret, secret_len }
 }
 
 /// Where the client random is.
