@@ -135,7 +135,7 @@ fn compare(tapped: &mut Tapped, server: &Server, connections: usize) {
 
 #[track_caller]
 fn check_covered(coverage: &Coverage, library: Library) {
-    let tapped: Vec<_> = coverage.files.iter().flat_map(|file| &file.tapped).collect();
+    let tapped: Vec<_> = coverage.files.iter().flat_map(|file| &file.points).collect();
     assert!(tapped.iter().any(|point| point.library == library), "{coverage:?}");
     assert!(coverage.files.iter().all(|file| file.problems.is_empty()), "{coverage:?}");
     assert_eq!(coverage.unreadable_processes, 0);
@@ -214,7 +214,7 @@ fn a_process_that_lies() {
     let Some(liar) = server::Liar::start(&cgroup) else { return };
     let coverage = tapped.look();
     let [file] = coverage.files.as_slice() else { panic!("{coverage:?}") };
-    assert_eq!(file.tapped.len(), 1, "{coverage:?}");
+    assert_eq!(file.points.len(), 1, "{coverage:?}");
     liar.run();
     tapped.read();
     // Of eight calls one is honest and wanted. Three lead to memory that is not there: a label, a secret, and a session, whose

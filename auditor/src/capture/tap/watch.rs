@@ -10,6 +10,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -53,12 +54,28 @@ struct Known {
     hash: Option<Hash>,
     /// Kept open as long as it is tapped: its inode is not given to another file meanwhile.
     file: Option<File>,
-    taps: Vec<(TapPoint, Tap)>,
+    /// None: not tapped, only looked for.
+    taps: Vec<(TapPoint, Option<Tap>)>,
     problems: Vec<Problem>,
     attempts: u32,
 }
 
 impl Watch {
+    /// What the processes of a cgroup run that could be tapped, and what could not, without tapping it.
+    ///
+    /// # Errors
+    /// When the cgroup cannot be read.
+    pub fn inspect(cgroup: &Path) -> Result<Coverage, SocketsError> {
+        let mut watch = Self::default();
+        let census = census(cgroup)?;
+        (watch.unreadable, watch.beyond) = (census.unreadable, census.beyond);
+        for (id, mapped) in &census.files {
+            let (known, _) = watch.examine(None, *id, mapped, ATTEMPTS);
+            watch.files.insert(*id, known);
+        }
+        Ok(watch.coverage())
+    }
+
     /// Looks what the attachment's cgroup runs, and taps it.
     ///
     /// # Errors
@@ -80,7 +97,7 @@ impl Watch {
                 continue;
             }
             let attempts = self.files.get(id).map_or(0, |known| known.attempts);
-            let (known, bytes) = self.examine(attachment, *id, mapped, attempts);
+            let (known, bytes) = self.examine(Some(attachment), *id, mapped, attempts);
             read += bytes;
             self.files.insert(*id, known);
         }
@@ -95,7 +112,7 @@ impl Watch {
             path: known.path.clone(),
             processes: known.processes,
             sha256: known.hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
-            tapped: known.taps.iter().map(|(point, _)| *point).collect(),
+            points: known.taps.iter().map(|(point, _)| *point).collect(),
             problems: known.problems.clone(),
         });
         Coverage { files: files.collect(), unreadable_processes: self.unreadable, files_beyond: self.beyond }
@@ -104,7 +121,7 @@ impl Watch {
     fn take_away(&mut self, attachment: &mut Attachment) {
         let gone = |known: &mut Known| known.unused > GRACE || (known.unused > 0 && known.taps.is_empty());
         for (_, known) in self.files.extract_if(.., |_, known| gone(known)) {
-            for (_, tap) in known.taps {
+            for tap in known.taps.into_iter().filter_map(|(_, tap)| tap) {
                 // A probe that the kernel does not know any more is away as well.
                 let _ = attachment.untap(tap);
             }
@@ -114,7 +131,7 @@ impl Watch {
     /// Looks into a file. Returns how many bytes were read.
     fn examine(
         &mut self,
-        attachment: &mut Attachment,
+        mut attachment: Option<&mut Attachment>,
         id: FileId,
         mapped: &Mapped,
         attempts: u32,
@@ -146,7 +163,7 @@ impl Watch {
         let located = self.located(hash, &bytes);
         known.problems.extend(located.misses.iter().map(|miss| Problem::Miss(*miss)));
         for point in &located.points {
-            match attachment.tap(&file, point) {
+            match attachment.as_mut().map(|attachment| attachment.tap(&file, point)).transpose() {
                 Ok(tap) => known.taps.push((*point, tap)),
                 Err(error) => known.problems.push(Problem::refused(&error)),
             }

@@ -33,10 +33,24 @@ pub struct FileCoverage {
     pub processes: u32,
     /// In hexadecimal; none if it could not be read.
     pub sha256: Option<String>,
-    /// Where it is tapped.
-    pub tapped: Vec<TapPoint>,
+    /// Where it is tapped, or could be if it was only looked at.
+    pub points: Vec<TapPoint>,
     /// What is not tapped, and why.
     pub problems: Vec<Problem>,
+}
+
+impl Coverage {
+    /// Whether both say the same of the same files, however many processes run them.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said = |coverage: &Self| {
+            let of = |file: &FileCoverage| FileCoverage { processes: 0, ..file.clone() };
+            let mut files: Vec<_> = coverage.files.iter().map(of).collect();
+            files.sort_by(|a, b| (&a.path, &a.sha256).cmp(&(&b.path, &b.sha256)));
+            (files, coverage.unreadable_processes, coverage.files_beyond)
+        };
+        said(self) == said(other)
+    }
 }
 
 /// Why TLS code is not tapped.
