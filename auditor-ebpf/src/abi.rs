@@ -174,13 +174,19 @@ pub enum Counter {
     Early = 7,
     /// Packets to the controller that lie beyond any TCP window, which TCP drops.
     OutOfWindow = 8,
+    /// TLS secrets that the key tap was offered by processes of the cgroup.
+    TapHit = 9,
+    /// Of those: memory that could not be read.
+    TapUnreadable = 10,
+    /// Of those: with a label, or a length, that no TLS version has.
+    TapForeignLabel = 11,
 }
 
 /// Cells per CPU in the array of counters.
 pub const COUNTERS: u32 = 16;
 
 /// Names of the counters, by number, for reports.
-pub const COUNTER_NAMES: [&str; 9] = [
+pub const COUNTER_NAMES: [&str; 12] = [
     "ring_full",
     "ring_full_bytes",
     "unwanted_bytes",
@@ -190,6 +196,9 @@ pub const COUNTER_NAMES: [&str; 9] = [
     "copy_failed",
     "early",
     "out_of_window",
+    "tap_hit",
+    "tap_unreadable",
+    "tap_foreign_label",
 ];
 
 /// Most bytes copied from one packet. On loopback packets of more than 64 KiB are common; "big TCP" allows up to 512 KiB.

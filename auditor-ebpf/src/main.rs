@@ -31,11 +31,13 @@ mod maps;
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod segment;
+#[cfg(target_arch = "bpf")]
+mod tap;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
-    use aya_ebpf::macros::{cgroup_skb, sock_ops};
-    use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
+    use aya_ebpf::macros::{cgroup_skb, sock_ops, uprobe};
+    use aya_ebpf::programs::{ProbeContext, SkBuffContext, SockOpsContext};
 
     use auditor_ebpf::abi::{EGRESS, INGRESS};
 
@@ -61,6 +63,20 @@ mod programs {
     pub(crate) fn audit_connections(context: SockOpsContext) -> u32 {
         crate::connection::observe(&context);
         1
+    }
+
+    /// Sees each new TLS secret; may wait for memory (Linux 6.0 and later).
+    #[uprobe(sleepable)]
+    pub(crate) fn tap_secrets(context: ProbeContext) -> u32 {
+        crate::tap::observe::<true>(&context);
+        0
+    }
+
+    /// The same for kernels whose uprobes may not wait.
+    #[uprobe]
+    pub(crate) fn tap_secrets_at_once(context: ProbeContext) -> u32 {
+        crate::tap::observe::<false>(&context);
+        0
     }
 
     #[panic_handler]

@@ -3,4 +3,6 @@
 pub mod kernel;
 pub mod pcap;
 pub mod record;
+pub mod secret;
 pub mod sockets;
+pub mod tap;

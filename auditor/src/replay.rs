@@ -124,6 +124,7 @@ fn time(record: &Record<'_>) -> Option<Nanos> {
         | Record::Segment { time, .. }
         | Record::Early { time, .. }
         | Record::ConnectFailed { time, .. }
+        | Record::Secret { time, .. }
         | Record::Closed { time, .. } => Some(*time),
         Record::Translated { .. } => None,
     }

@@ -11,6 +11,7 @@ mod channel;
 mod error;
 mod files;
 mod privileges;
+mod taps;
 mod worker;
 
 pub use error::RunError;

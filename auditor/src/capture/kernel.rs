@@ -9,3 +9,4 @@ pub mod clock;
 pub mod memory;
 pub mod parse;
 pub mod ring;
+pub mod tap;

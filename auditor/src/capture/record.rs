@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+pub use super::secret::Secret;
+
 /// A connection, within one boot (the socket's cookie) or one capture file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -154,5 +156,13 @@ pub enum Record<'a> {
         time: Nanos,
         /// What the kernel counted; none where the end was inferred from the wire.
         totals: Option<Totals>,
+    },
+    /// A TLS library of the controller has made a secret. Comes before the first packet that is protected with it, where the
+    /// controller makes that packet; a client's may come before its secret.
+    Secret {
+        /// When.
+        time: Nanos,
+        /// The secret.
+        secret: Secret<'a>,
     },
 }

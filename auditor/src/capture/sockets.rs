@@ -11,7 +11,7 @@
 //! `CAP_SYS_PTRACE`: what could not be looked at is counted.
 
 mod diag;
-mod processes;
+pub(super) mod processes;
 
 use std::collections::HashSet;
 use std::io;

@@ -41,6 +41,7 @@ pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>)
                 Arc::make_mut(&mut connection.party).translated = Some(*tuple);
             }
         }
+        Record::Secret { time, .. } => pipeline.now = pipeline.now.max(*time),
         Record::ConnectFailed { id, time, tuple } => {
             let party = party(pipeline, *id, *time, *tuple, How::Active);
             pipeline.events.push(pipeline.builder.connect_failed(&party, *time));

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::channel::{Answer, Channel, DetachReason, Order, Target as Named};
 use super::error::{Refusal, RunError, system};
 use super::files;
+use super::taps::Taps;
 use crate::attribute::manifests::{self, Fingerprint};
 use crate::capture::kernel::attach::{Attachment, attach};
 use crate::capture::sockets;
@@ -80,7 +81,7 @@ struct Attacher<'a> {
 struct Watched {
     target: Target,
     cgroup: Cgroup,
-    attached: Option<(Named, Attachment)>,
+    attached: Option<(Named, Attachment, Taps)>,
 }
 
 struct Decoder {
@@ -161,8 +162,21 @@ impl Attacher<'_> {
         let order = Order::Attached { target: name.clone(), ring_bytes, cpus, sockets };
         let descriptors = [handles.ring.as_fd(), handles.wants.as_fd(), handles.counters.as_fd()];
         decoder.channel.send(&order, &descriptors)?;
-        watched.attached = Some((name, attachment));
-        Ok(())
+        watched.attached = Some((name, attachment, Taps::default()));
+        // After `Attached`: secrets that come meanwhile wait in the ring with the packets they belong to.
+        self.tap(decoder, place)
+    }
+
+    /// Taps what the target's processes run now, and says so if it is news.
+    fn tap(&mut self, decoder: &Decoder, place: usize) -> Result<(), RunError> {
+        let attached = self.targets.get_mut(place).and_then(|watched| watched.attached.as_mut());
+        let Some((target, attachment, taps)) = attached else { return Ok(()) };
+        match taps.look(attachment) {
+            Some(coverage) => {
+                Ok(decoder.channel.send(&Order::Taps { target: target.clone(), coverage }, &[])?)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Looks after everything until told to stop, or the decoding process is gone.
@@ -215,9 +229,10 @@ impl Attacher<'_> {
         for place in 0..self.targets.len() {
             let Some(watched) = self.targets.get_mut(place) else { continue };
             if exists(&watched.cgroup.directory, watched.cgroup.id) && watched.attached.is_some() {
+                self.tap(decoder, place)?;
                 continue;
             }
-            if let Some((target, attachment)) = watched.attached.take() {
+            if let Some((target, attachment, _)) = watched.attached.take() {
                 warn!(cgroup = %target.cgroup, "The cgroup is gone; waiting for it to come back");
                 drop(attachment);
                 decoder.channel.send(&Order::Detached { target, reason: DetachReason::CgroupGone }, &[])?;

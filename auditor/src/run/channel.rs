@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use super::files;
 use crate::capture::sockets::Sockets;
+use crate::capture::tap::watch::Coverage;
 
 /// Largest message in a packet.
 const MAX_MESSAGE: usize = 128 << 10;
@@ -42,6 +43,8 @@ pub(super) enum Order {
     ManifestsUnreadable { reason: String },
     /// Programs are attached; beside it the ring, the wants, the counters.
     Attached { target: Target, ring_bytes: u32, cpus: u32, sockets: Option<Sockets> },
+    /// What of the target's TLS code is tapped; again whenever that changes.
+    Taps { target: Target, coverage: Coverage },
     /// Programs are detached: what is in the ring is all there will be.
     Detached { target: Target, reason: DetachReason },
     /// The process before this one failed; what was in flight is lost.

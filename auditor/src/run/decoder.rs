@@ -15,13 +15,14 @@ use tracing::{error, info, warn};
 use super::channel::{Answer, Channel, DetachReason, Order, Target};
 use super::error::{RunError, system};
 use super::worker::{Input, Worker};
-use super::{files, privileges};
+use super::{files, privileges, taps};
 use crate::attribute::{Attribution, manifests};
 use crate::capture::kernel::attach::Handles;
 use crate::capture::kernel::clock::{Clock, present};
 use crate::capture::kernel::memory::{Counters, Wants};
 use crate::capture::kernel::ring::Ring;
 use crate::capture::sockets::Sockets;
+use crate::capture::tap::watch::Coverage;
 use crate::config::Config;
 use crate::emit::build::{Builder, Moment};
 use crate::emit::id::Domain;
@@ -61,6 +62,8 @@ struct Decoder {
     attribution: Arc<Attribution>,
     ready: bool,
     workers: Vec<(Target, Worker)>,
+    /// What was last said of each target's TLS code.
+    taps: Vec<(Target, Coverage)>,
 }
 
 impl Decoder {
@@ -91,6 +94,7 @@ impl Decoder {
             attribution,
             ready: false,
             workers: Vec::new(),
+            taps: Vec::new(),
         })
     }
 
@@ -138,6 +142,10 @@ impl Decoder {
             Order::Attached { target, ring_bytes, cpus, sockets } => {
                 let handles = Handles::received(descriptors, ring_bytes, cpus).ok_or(RunError::OutOfTurn)?;
                 self.attach(target, handles, sockets)
+            }
+            Order::Taps { target, coverage } => {
+                self.tell_taps(&target, coverage);
+                Ok(())
             }
             Order::Detached { target, reason } => {
                 if let Some(place) = self.workers.iter().position(|(other, _)| *other == target) {
@@ -257,7 +265,22 @@ impl Decoder {
         }
     }
 
+    /// Says which TLS code of the controller is not covered.
+    fn tell_taps(&mut self, target: &Target, coverage: Coverage) {
+        let place = self.taps.iter().position(|(other, _)| other == target);
+        let before = place.map(|place| self.taps.swap_remove(place).1).unwrap_or_default();
+        for message in taps::not_covered(&coverage, &before) {
+            let (reason, subject) = (Some(Reason::NotSupported), Some(subject(target)));
+            self.tell(
+                What::NotCovered,
+                Moment { reason, subject, message: Some(message), ..Moment::default() },
+            );
+        }
+        self.taps.push((target.clone(), coverage));
+    }
+
     fn detach(&mut self, target: &Target, worker: Worker, reason: DetachReason) {
+        self.taps.retain(|(other, _)| other != target);
         let counted = worker.finish();
         if counted.is_none() {
             error!(cgroup = %target.cgroup, "The thread that drains this cgroup's ring failed; what it held is lost");

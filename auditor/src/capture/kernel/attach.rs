@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use auditor_ebpf::abi::COUNTERS;
@@ -34,7 +35,7 @@ pub struct Attachment {
     cgroup: PathBuf,
     ring_bytes: u32,
     cpus: u32,
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
 }
 
 /// What the reader of the records needs: three maps, as descriptors that it can map into memory without any right.
@@ -132,6 +133,8 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
     // Bodies may fill half; the reader is woken long before.
     let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 2), u64::from(options.ring_bytes / 16));
     let copy_bytes = u64::from(options.ring_bytes - options.ring_bytes / 8);
+    let cgroup_id =
+        directory.metadata().map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?.ino();
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("COUNTERS", cpus * COUNTERS)
@@ -140,6 +143,8 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
         .override_global("BULK_BYTES", &bulk_bytes, true)
         .override_global("COPY_BYTES", &copy_bytes, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
+        .override_global("TAP_CGROUP", &cgroup_id, true)
+        .override_global("TAP_ARM64", &u8::from(cfg!(target_arch = "aarch64")), true)
         .load(object)?;
     attach_sock_ops(&mut ebpf, &directory)?;
     attach_skb(&mut ebpf, &directory, "audit_ingress", CgroupSkbAttachType::Ingress)?;

@@ -7,9 +7,10 @@ use std::mem::offset_of;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use auditor_ebpf::abi::{self, Closed, Early, Header, Opened, Segment as SegmentRecord};
+use auditor_ebpf::secret;
 
 use super::clock::Clock;
-use crate::capture::record::{ConnectionId, Direction, How, Record, Segment, Totals, Tuple};
+use crate::capture::record::{ConnectionId, Direction, How, Record, Secret, Segment, Totals, Tuple};
 
 /// `BPF_TCP_ESTABLISHED` and `BPF_TCP_CLOSE_WAIT` (include/uapi/linux/bpf.h): from these a connection does not close in
 /// order, which leads through FIN-WAIT-1 or LAST-ACK (RFC 9293, 3.3.2).
@@ -86,7 +87,23 @@ pub fn parse<'a>(bytes: &'a [u8], clock: &Clock) -> Option<Record<'a>> {
         abi::KIND_CONNECT_FAILED => {
             Record::ConnectFailed { id, time, tuple: fields.tuple(offset_of!(Opened, tuple))? }
         }
+        secret::KIND_SECRET => Record::Secret { time, secret: read_secret(bytes)? },
         _ => return None,
+    })
+}
+
+/// The body of a record of a secret.
+fn read_secret(bytes: &[u8]) -> Option<Secret<'_>> {
+    let byte = |at: usize| bytes.get(at).copied();
+    let client_random = *bytes.get(offset_of!(secret::Secret, client_random)..)?.first_chunk()?;
+    let has_random = byte(offset_of!(secret::Secret, flags))? & secret::HAS_CLIENT_RANDOM != 0;
+    let len = byte(offset_of!(secret::Secret, secret_len))?.into();
+    let room = bytes.get(offset_of!(secret::Secret, secret)..)?.get(..secret::MAX_SECRET)?;
+    Some(Secret {
+        label: secret::LABELS.get(usize::from(byte(offset_of!(secret::Secret, label))?))?,
+        client_random: has_random.then_some(client_random),
+        bytes: room.get(..len)?,
+        pid: Fields(bytes).u32(offset_of!(secret::Secret, pid))?,
     })
 }
 

@@ -17,10 +17,10 @@ const MAX_CGROUPS: usize = 100_000;
 
 /// A cgroup directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cgroup {
-    pub(super) path: PathBuf,
+pub(in crate::capture) struct Cgroup {
+    pub(in crate::capture) path: PathBuf,
     /// The kernel's number of it: the directory's inode.
-    pub(super) id: u64,
+    pub(in crate::capture) id: u64,
 }
 
 /// What processes hold.
@@ -35,7 +35,7 @@ pub(super) struct Holdings {
 }
 
 /// `cgroup` and all cgroups below it.
-pub(super) fn subtree(cgroup: &Path) -> Result<Vec<Cgroup>, SocketsError> {
+pub(in crate::capture) fn subtree(cgroup: &Path) -> Result<Vec<Cgroup>, SocketsError> {
     let error = |path: &Path, source| SocketsError::Cgroup { path: path.to_path_buf(), source };
     let metadata = fs::metadata(cgroup).map_err(|source| error(cgroup, source))?;
     let mut found = vec![Cgroup { path: cgroup.to_path_buf(), id: metadata.ino() }];
@@ -109,7 +109,7 @@ fn look_at(pid: u32, own_namespace: u64, holdings: &mut Holdings) -> io::Result<
 }
 
 /// The processes in one cgroup; in a threaded one, the threads.
-fn pids(cgroup: &Path) -> Result<Vec<u32>, SocketsError> {
+pub(in crate::capture) fn pids(cgroup: &Path) -> Result<Vec<u32>, SocketsError> {
     let mut path = cgroup.join("cgroup.procs");
     let mut text = fs::read_to_string(&path);
     if text.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EOPNOTSUPP)) {
@@ -123,7 +123,7 @@ fn pids(cgroup: &Path) -> Result<Vec<u32>, SocketsError> {
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
+pub(in crate::capture) fn is_gone(error: &io::Error) -> bool {
     // ESRCH: a process that ended between opening and reading. ENODEV: a cgroup that was removed (kernfs).
     error.kind() == io::ErrorKind::NotFound
         || matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENODEV))

@@ -1,0 +1,236 @@
+//! Which files the processes of a cgroup run code from.
+//!
+//! Consumes the cgroup tree and `/proc/PID/maps`. Produces the files that are mapped executable, each once, with a way to open
+//! the very file that runs: also after it was replaced on disk, and in another mount namespace. A process that ends meanwhile
+//! is passed over; one that may not be looked at is counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::capture::sockets::SocketsError;
+use crate::capture::sockets::processes::{is_gone, pids, subtree};
+
+/// Most of one process's list of mappings that is read.
+const MAX_MAPS: u64 = 8 << 20;
+/// Most files of one cgroup.
+pub const MAX_FILES: usize = 4096;
+/// Ways to one file that are remembered.
+const MAX_WAYS: usize = 4;
+
+/// A file, as `/proc/PID/maps` names it: the device and the inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// On that device.
+    pub inode: u64,
+}
+
+/// A file that code is run from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// Its path, as the first process that has it sees it.
+    pub path: PathBuf,
+    /// Processes that run it.
+    pub processes: u32,
+    ways: Vec<Way>,
+}
+
+/// Where a process has it mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    pid: u32,
+    range: Range,
+}
+
+/// What a cgroup runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// By file.
+    pub files: BTreeMap<FileId, Mapped>,
+    /// Processes that could not be looked at.
+    pub unreadable: u64,
+    /// Files beyond [`MAX_FILES`].
+    pub beyond: u64,
+}
+
+/// Looks at the processes in `cgroup` and below.
+///
+/// # Errors
+/// When the cgroup cannot be read. A process that cannot be is counted.
+pub fn census(cgroup: &Path) -> Result<Census, SocketsError> {
+    let mut census = Census::default();
+    for cgroup in subtree(cgroup)? {
+        for pid in pids(&cgroup.path)? {
+            match maps(pid) {
+                Ok(text) => add(&mut census, pid, &text),
+                Err(error) if is_gone(&error) => {}
+                Err(_) => census.unreadable += 1,
+            }
+        }
+    }
+    Ok(census)
+}
+
+impl Mapped {
+    /// Opens the file that runs.
+    ///
+    /// # Errors
+    /// When no process that had it has it any more, or it may not be opened.
+    pub fn open(&self, id: FileId) -> io::Result<File> {
+        let mut refused = io::Error::from(io::ErrorKind::NotFound);
+        for way in &self.ways {
+            match way.open(id, &self.path) {
+                Ok(file) => return Ok(file),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+}
+
+/// The addresses of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    start: u64,
+    end: u64,
+}
+
+impl Range {
+    fn read(text: &[u8]) -> Option<Self> {
+        let (start, end) = std::str::from_utf8(text).ok()?.split_once('-')?;
+        Some(Self { start: u64::from_str_radix(start, 16).ok()?, end: u64::from_str_radix(end, 16).ok()? })
+    }
+}
+
+impl fmt::Display for Range {
+    /// As `/proc/PID/map_files` names it: without the zeros that `maps` puts before (fs/proc/base.c, `proc_map_files_readdir`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.start, self.end)
+    }
+}
+
+impl Way {
+    fn open(&self, id: FileId, path: &Path) -> io::Result<File> {
+        let process = PathBuf::from(format!("/proc/{}", self.pid));
+        let exe = process.join("exe");
+        let file = match File::open(process.join("map_files").join(self.range.to_string())) {
+            // Needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; the program itself is reached without.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if fs::read_link(&exe)? != path {
+                    return Err(error);
+                }
+                File::open(exe)?
+            }
+            other => other?,
+        };
+        // The process may have become another one meanwhile.
+        let maps = maps(self.pid)?;
+        let same = lines(&maps).any(|line| line.id == id && line.range == self.range);
+        if same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+}
+
+fn maps(pid: u32) -> io::Result<Vec<u8>> {
+    if pid == 0 {
+        // Of a pid namespace that is not visible from here (cgroups(7)).
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut text = Vec::new();
+    File::open(format!("/proc/{pid}/maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn add(census: &mut Census, pid: u32, maps: &[u8]) {
+    for line in lines(maps) {
+        if census.files.len() == MAX_FILES && !census.files.contains_key(&line.id) {
+            census.beyond += 1;
+            continue;
+        }
+        let mapped = census.files.entry(line.id).or_insert_with(|| Mapped {
+            path: Path::new(std::ffi::OsStr::from_bytes(line.path)).to_path_buf(),
+            processes: 0,
+            ways: Vec::new(),
+        });
+        // A process may have several mappings of a file.
+        if mapped.ways.last().is_some_and(|way| way.pid == pid) && mapped.processes > 0 {
+            continue;
+        }
+        mapped.processes += 1;
+        if mapped.ways.len() == MAX_WAYS {
+            mapped.ways.pop();
+        }
+        mapped.ways.push(Way { pid, range: line.range });
+    }
+}
+
+/// A mapping from which code is run.
+struct Line<'a> {
+    id: FileId,
+    range: Range,
+    path: &'a [u8],
+}
+
+/// The executable mappings of files in a text of `/proc/PID/maps` (`proc_pid_maps(5)`):
+/// `start-end perms offset major:minor inode path`.
+fn lines(maps: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    maps.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.splitn(6, |byte| *byte == b' ');
+        let range = Range::read(fields.next()?)?;
+        if fields.next()?.get(2) != Some(&b'x') {
+            return None;
+        }
+        let device = std::str::from_utf8(fields.nth(1)?).ok()?;
+        let (major, minor) = device.split_once(':')?;
+        let device = (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
+        let inode = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        let path = fields.next()?.trim_ascii_start();
+        (inode != 0).then_some(Line { id: FileId { device, inode }, range, path })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executable_mappings_of_files() {
+        let text = b"\
+00400000-00403000 r--p 00000000 fe:01 131 /usr/sbin/nginx
+00403000-014f7000 r-xp 00020000 fe:01 131                        /usr/sbin/nginx
+7f0000000000-7f0000010000 r-xp 00000000 fe:01 77                         /opt/a b/libssl.so.3 (deleted)
+7f0000020000-7f0000030000 r-xp 00001000 fe:01 131                        /usr/sbin/nginx
+7ffc00000000-7ffc00002000 r-xp 00000000 00:00 0                          [vdso]
+7f0000040000-7f0000050000 rwxp 00000000 00:00 0
+garbage
+";
+        let mut census = Census::default();
+        add(&mut census, 7, text);
+        add(&mut census, 8, text);
+        let found: Vec<_> = census.files.iter().map(|(id, mapped)| (*id, mapped)).collect();
+        let id = |inode| FileId { device: (0xfe, 1), inode };
+        let [(library, a), (program, b)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((*library, *program), (id(77), id(131)));
+        assert_eq!((a.processes, b.processes), (2, 2));
+        assert_eq!(a.path, Path::new("/opt/a b/libssl.so.3 (deleted)"));
+        let ways: Vec<_> = b.ways.iter().map(|way| (way.pid, way.range.to_string())).collect();
+        assert_eq!(ways, [7, 8].map(|pid| (pid, "403000-14f7000".to_owned())));
+    }
+
+    #[test]
+    fn what_this_process_runs() {
+        let mut census = Census::default();
+        add(&mut census, std::process::id(), &maps(std::process::id()).unwrap());
+        let own = fs::canonicalize("/proc/self/exe").unwrap();
+        let (id, mapped) = census.files.iter().find(|(_, mapped)| mapped.path == own).unwrap();
+        let mut head = [0; 4];
+        mapped.open(*id).unwrap().read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"\x7fELF");
+        let other = FileId { inode: id.inode + 1, ..*id };
+        assert_eq!(mapped.open(other).unwrap_err().kind(), io::ErrorKind::NotFound, "mapped no more");
+    }
+}
