@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
 use crate::capture::record::{Direction, How, Nanos, Segment};
-use crate::decode::http1::connection::{End, Http1, Sink};
+use crate::decode::connection::Decoder;
+use crate::decode::http1::connection::{End, Sink};
 use crate::decode::legs::{Leg, Party};
 
 /// The state of a connection.
@@ -14,7 +15,7 @@ pub(super) struct Connection {
     pub(super) party: Arc<Party>,
     ingress: Stream,
     egress: Stream,
-    pub(super) http: Http1,
+    pub(super) http: Decoder,
     /// Requests seen so far.
     pub(super) requests: u64,
     /// The connection became a tunnel.
@@ -41,7 +42,7 @@ impl Connection {
         Self {
             ingress: Stream::new(),
             egress: Stream::new(),
-            http: Http1::new(requests, party.how),
+            http: Decoder::new(requests, party.how),
             requests: 0,
             tunnel: false,
             foreign: None,

@@ -251,6 +251,7 @@ fn end<F: Feedback>(
         requests: connection.requests,
         tunnel: connection.tunnel,
         foreign: connection.foreign,
+        http2: connection.http.is_http2(),
         reset: connection.reset,
         lost: how == End::Lost,
     };

@@ -22,6 +22,7 @@ pub use super::lane::Counts;
 mod boundaries;
 mod heads;
 mod messages;
+mod upgrade;
 
 /// Where the decoder puts what it has to say, and the bounds it keeps.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ pub struct Http1 {
     /// The requesting side's stream waits for a missing range.
     waiting: bool,
     first_fin: Option<Role>,
+    /// The connection goes on as HTTP/2, which is not read here.
+    h2c: bool,
 }
 
 impl Http1 {
@@ -97,6 +100,7 @@ impl Http1 {
             heard: false,
             waiting: false,
             first_fin: None,
+            h2c: false,
         }
     }
 
@@ -228,7 +232,7 @@ impl Http1 {
         loop {
             let role = if self.response.hold.is_some() && !self.response_is_early() {
                 Role::Response
-            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) {
+            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) && !self.h2c {
                 Role::Request
             } else {
                 break;

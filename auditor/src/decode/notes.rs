@@ -35,10 +35,19 @@ pub enum Note {
     Resynchronized,
     /// More interim responses than are remembered.
     ManyInterim,
+    /// Fields refer to entries of HPACK's table that were lost (RFC 7541, 2.3.2): they are not known, nor is whether a field
+    /// that does not show is absent.
+    UnknownFields,
+    /// Bytes of the request's head are missing: that there was a request is certain, and no more.
+    HeadMissing,
+    /// The response's fields break the rules of HTTP/2 (RFC 9113, 8.1.1): clients refuse it.
+    MalformedResponse,
+    /// The request's body has another length than `Content-Length` says (RFC 9113, 8.1.1).
+    LengthMismatch,
 }
 
 /// All notes, in order.
-pub const NOTES: [Note; 15] = [
+pub const NOTES: [Note; 19] = [
     Note::LengthAndChunked,
     Note::RepeatedLength,
     Note::SeveralHosts,
@@ -54,11 +63,15 @@ pub const NOTES: [Note; 15] = [
     Note::FramingLost,
     Note::Resynchronized,
     Note::ManyInterim,
+    Note::UnknownFields,
+    Note::HeadMissing,
+    Note::MalformedResponse,
+    Note::LengthMismatch,
 ];
 
 /// A set of [`Note`]s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notes(u16);
+pub struct Notes(u32);
 
 impl Notes {
     /// Adds one.
