@@ -11,10 +11,13 @@
 //! side has sent: nginx allows 16 MiB, and hardly anything sends that. So a sender that hides its first larger frame in
 //! what was missed, and in it a chain of frames, could mislead it.
 
+use std::collections::BTreeMap;
+
 use super::frame::{DEFAULT_FRAME, Frame, HEADER_BYTES, Kind, Role, flag};
 
-/// Chains followed at once; past it the search begins anew.
-const MAX_CHAINS: usize = 64;
+/// Chains followed at once; past it the search begins anew. Small frames in a row look like one every few bytes to which
+/// a large one belongs, for the 16 KiB that this takes: a thousand.
+const MAX_CHAINS: usize = 2048;
 /// Frames of a known type that a chain must have.
 const MIN_FRAMES: u32 = 3;
 /// Bytes kept from one call to the next.
@@ -31,7 +34,7 @@ pub(super) struct Rules {
 }
 
 /// A boundary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
     /// Its stream offset; it may lie beyond the bytes that were given.
     pub(super) offset: u64,
@@ -51,15 +54,8 @@ pub(super) struct Search {
     scanned: u64,
     /// Behind the last one.
     window_end: u64,
-    /// In the order of their next header.
-    chains: Vec<Chain>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    next: u64,
-    frames: u32,
-    continues: Option<u32>,
+    /// By where their next header is: how many frames of a known type they have. Chains that meet are one.
+    chains: BTreeMap<Found, u32>,
 }
 
 impl Search {
@@ -72,7 +68,7 @@ impl Search {
             tail_len: 0,
             scanned: 0,
             window_end: 0,
-            chains: Vec::new(),
+            chains: BTreeMap::new(),
         };
         search.restart();
         search
@@ -102,18 +98,19 @@ impl Search {
         while self.scanned < self.window_end
             && let Some(frame) = view.frame(self.scanned)
         {
-            let here = self.scanned;
+            let here = Found { offset: self.scanned, continues: None };
             self.scanned += 1;
-            if frame.is_plausible(self.rules.role, self.rules.frame, self.rules.stream) {
-                self.chains.push(Chain { next: here, frames: 0, continues: None });
-                if self.chains.len() > MAX_CHAINS {
-                    self.follow(&view);
-                }
-                if self.chains.len() > MAX_CHAINS {
-                    self.keep(bytes);
-                    self.restart();
-                    return None;
-                }
+            // What a chain begins with may continue a block that began before.
+            if let Some((next, known)) = self.step(here, &frame, true) {
+                self.add(next, known);
+            }
+            if self.chains.len() > MAX_CHAINS {
+                self.follow(&view);
+            }
+            if self.chains.len() > MAX_CHAINS {
+                self.keep(bytes);
+                self.restart();
+                return None;
             }
         }
         self.follow(&view);
@@ -121,46 +118,50 @@ impl Search {
         if self.scanned < self.window_end {
             return None;
         }
-        match *self.chains.as_slice() {
-            [] => {
+        let (only, frames) = match (self.chains.first_key_value(), self.chains.len()) {
+            (Some((next, frames)), 1) => (*next, *frames),
+            (None, _) => {
                 self.restart();
-                None
+                return None;
             }
-            [chain] if chain.frames >= MIN_FRAMES && chain.next >= begin => {
-                Some(Found { offset: chain.next, continues: chain.continues })
+            _ => return None,
+        };
+        (frames >= MIN_FRAMES && only.offset >= begin).then_some(only)
+    }
+
+    /// Follows each chain as far as the bytes go.
+    fn follow(&mut self, view: &View<'_>) {
+        while let Some(entry) = self.chains.first_entry()
+            && let Some(frame) = view.frame(entry.key().offset)
+        {
+            let (here, frames) = entry.remove_entry();
+            if let Some((next, known)) = self.step(here, &frame, false) {
+                self.add(next, frames + known);
             }
-            _ => None,
         }
     }
 
-    /// Follows each chain as far as the bytes go. Chains that have met are one.
-    fn follow(&mut self, view: &View<'_>) {
+    fn add(&mut self, next: Found, frames: u32) {
+        let known = self.chains.entry(next).or_default();
+        *known = frames.max(*known);
+    }
+
+    /// Where the next header is, if this frame is plausible, and whether it counts.
+    fn step(&self, here: Found, frame: &Frame, first: bool) -> Option<(Found, u32)> {
         let rules = self.rules;
-        self.chains.retain_mut(|chain| {
-            while let Some(frame) = view.frame(chain.next) {
-                // A chain's first frame may continue a block that began before.
-                let fits = match chain.continues {
-                    Some(stream) => frame.kind == Kind::Continuation && frame.stream == stream,
-                    None => frame.kind != Kind::Continuation || chain.frames == 0,
-                };
-                if !fits || !frame.is_plausible(rules.role, rules.frame, rules.stream) {
-                    return false;
-                }
-                let fields = matches!(frame.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation);
-                chain.continues = (fields && !frame.has(flag::END_HEADERS)).then_some(frame.stream);
-                chain.frames += u32::from(frame.kind != Kind::Unknown);
-                chain.next += HEADER_BYTES as u64 + u64::from(frame.length);
-            }
-            true
-        });
-        self.chains.sort_unstable_by_key(|chain| (chain.next, chain.frames));
-        self.chains.dedup_by(|later, earlier| {
-            let same = later.next == earlier.next && later.continues == earlier.continues;
-            if same {
-                earlier.frames = earlier.frames.max(later.frames);
-            }
-            same
-        });
+        let fits = match here.continues {
+            Some(stream) => frame.kind == Kind::Continuation && frame.stream == stream,
+            None => first || frame.kind != Kind::Continuation,
+        };
+        if !fits || !frame.is_plausible(rules.role, rules.frame, rules.stream) {
+            return None;
+        }
+        let fields = matches!(frame.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation);
+        let next = Found {
+            offset: here.offset + HEADER_BYTES as u64 + u64::from(frame.length),
+            continues: (fields && !frame.has(flag::END_HEADERS)).then_some(frame.stream),
+        };
+        Some((next, u32::from(frame.kind != Kind::Unknown)))
     }
 
     fn keep(&mut self, bytes: &[u8]) {

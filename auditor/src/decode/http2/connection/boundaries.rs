@@ -21,7 +21,9 @@ impl Http2 {
 
     /// From here on the boundaries of a direction are not known.
     pub(super) fn lose(&mut self, out: &mut Vec<Decoded>, role: Role, reason: Reason, time: Nanos) {
-        self.abandon(out, role, Cut::Hole, time);
+        if matches!(reason, Reason::Hole(_)) {
+            self.abandon(out, role, Cut::Hole, time);
+        }
         let (direction, highest) = (self.direction(role), self.highest);
         let allowed = match role {
             Role::Request => self.response.settings.max_frame(),
@@ -31,6 +33,9 @@ impl Http2 {
         let lane = self.lane_mut(role);
         let unread = Unread { reason, from: lane.offset, bytes: 0 };
         lane.filled = 0;
+        lane.begun = true;
+        lane.partial = Vec::new();
+        lane.block = None;
         lane.hpack.lose();
         lane.state = if matches!(reason, Reason::Hole(_)) {
             // Settings may have been among what was missed.
