@@ -144,7 +144,7 @@ fn http() -> Http {
             body_bytes: Count::new(0),
         },
         response: Some(Response {
-            status: 200,
+            status: Some(200),
             content_type: some("text/html"),
             location: some("/cart/1"),
             head_bytes: Count::new(150),

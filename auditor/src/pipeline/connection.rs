@@ -167,6 +167,11 @@ impl Connection {
         (counts.iter().map(each).sum(), counts.iter().map(|count| count.beyond_bytes).sum())
     }
 
+    /// Whether it turned out to be HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.layers.is_http2()
+    }
+
     /// Payload bytes of the stream, received and sent.
     pub(super) fn bytes(&self) -> [u64; 2] {
         let [ingress, egress] = self.start;

@@ -2,7 +2,7 @@
 //!
 //! Consumes the pieces of both directions; gives each layer what those below it leave. A header can only be at the start of
 //! the direction of requests, and ahead of everything else, TLS included (section 2 of its specification). Its source goes
-//! into the [`Party`]. Invariant: each byte is HTTP's, or counted as read ahead of it ([`Http1::begin_behind`]), so that HTTP's
+//! into the [`Party`]. Invariant: each byte is HTTP's, or counted as read ahead of it ([`Decoder::begin_behind`]), so that HTTP's
 //! offsets are the stream's.
 
 #[cfg(test)]
@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use crate::assemble::Piece;
 use crate::capture::record::{Direction, How, Nanos};
-use crate::decode::http1::connection::{End, Http1, Sink};
+use crate::decode::connection::Decoder;
+use crate::decode::http1::connection::{End, Sink};
 use crate::decode::http1::exchange::{Decoded, Reason, Trouble};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::Party;
@@ -23,7 +24,7 @@ use crate::decode::proxy_protocol::{Defect, Part, Preamble};
 pub(super) struct Layers {
     requests: Direction,
     preamble: Preamble,
-    http: Http1,
+    http: Decoder,
     /// The stream of requests waits for a missing range.
     waiting: bool,
 }
@@ -31,7 +32,9 @@ pub(super) struct Layers {
 impl Layers {
     /// `start`: the offsets where the two streams begin to be told of.
     pub(super) fn new(requests: Direction, how: How, start: [u64; 2]) -> Self {
-        let http = Http1::new(requests, how, start);
+        let mut http = Decoder::new(requests, how);
+        http.begin_behind(Direction::Ingress, start[0]);
+        http.begin_behind(Direction::Egress, start[1]);
         Self { requests, preamble: Preamble::new(how), http, waiting: false }
     }
 
@@ -89,7 +92,12 @@ impl Layers {
         http.close(sink, end, time);
     }
 
-    /// The next stream offset of which a direction needs the bytes; see [`Http1::needed`].
+    /// Whether it turned out to be HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http.is_http2()
+    }
+
+    /// The next stream offset of which a direction needs the bytes; see [`Decoder::needed`].
     pub(super) fn needed(&self, direction: Direction) -> Option<u64> {
         self.http.needed(direction)
     }
@@ -97,7 +105,7 @@ impl Layers {
 
 /// Takes what was found at, or behind, the start of the direction of requests.
 fn take(
-    http: &mut Http1,
+    http: &mut Decoder,
     sink: &mut Sink<'_>,
     party: &mut Arc<Party>,
     direction: Direction,

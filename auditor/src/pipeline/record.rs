@@ -272,6 +272,7 @@ fn end<F: Feedback>(
         requests: connection.requests,
         tunnel: connection.tunnel,
         foreign: connection.foreign,
+        http2: connection.is_http2(),
         reset: connection.reset,
         timed_out: totals.is_some_and(|totals| totals.timed_out),
         lost: how == End::Lost,

@@ -23,6 +23,7 @@ pub use super::lane::Counts;
 mod boundaries;
 mod heads;
 mod messages;
+mod upgrade;
 
 /// Where the decoder puts what it has to say, and the bounds it keeps.
 #[derive(Debug)]
@@ -77,26 +78,22 @@ pub struct Http1 {
     /// The requesting side's stream waits for a missing range.
     waiting: bool,
     first_fin: Option<Role>,
+    /// The connection goes on as HTTP/2, which is not read here.
+    h2c: bool,
 }
 
 impl Http1 {
-    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's. `start`:
-    /// the offsets of the first bytes that it will be fed, ingress and egress.
+    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's.
     #[must_use]
-    pub fn new(requests: Direction, how: How, start: [u64; 2]) -> Self {
-        let [ingress, egress] = start;
-        let (request_start, response_start) = match requests {
-            Direction::Ingress => (ingress, egress),
-            Direction::Egress => (egress, ingress),
-        };
-        let state = |from| match how {
+    pub fn new(requests: Direction, how: How) -> Self {
+        let state = || match how {
             How::Passive | How::Active => State::Head,
-            How::Joined => State::Unread(Unread { reason: Reason::Joined, from, bytes: 0 }),
+            How::Joined => State::Unread(Unread { reason: Reason::Joined, from: 0, bytes: 0 }),
         };
         Self {
             requests,
-            request: Lane::new(state(request_start), request_start),
-            response: Lane::new(state(response_start), response_start),
+            request: Lane::new(state()),
+            response: Lane::new(state()),
             queue: VecDeque::new(),
             last: None,
             spoke: [0; 2],
@@ -104,6 +101,7 @@ impl Http1 {
             heard: false,
             waiting: false,
             first_fin: None,
+            h2c: false,
         }
     }
 
@@ -117,11 +115,15 @@ impl Http1 {
         self.settle(sink, time);
     }
 
-    /// So many bytes at the start of a direction were read by another layer. Comes before what follows them.
+    /// So many bytes at the start of a direction were read by another layer, or came before the connection was known. Comes
+    /// before what follows them.
     pub fn begin_behind(&mut self, direction: Direction, len: u64) {
         let lane = self.lane_mut(self.role(direction));
         lane.offset += len;
         lane.counts.framing += len;
+        if let State::Unread(unread) = &mut lane.state {
+            unread.from += len;
+        }
     }
 
     /// Says whether the requesting side's stream holds bytes back because a range before them is missing. While it does,
@@ -275,7 +277,7 @@ impl Http1 {
         loop {
             let role = if self.response.hold.is_some() && !self.response_is_early() {
                 Role::Response
-            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) {
+            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) && !self.h2c {
                 Role::Request
             } else {
                 break;

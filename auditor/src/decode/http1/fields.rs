@@ -12,19 +12,19 @@ use super::notes::{Note, Notes};
 
 /// A part of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(in crate::decode) struct Span {
     start: u32,
     len: u32,
 }
 
 impl Span {
     /// The bytes from `start` to `end`; offsets are below [`u32::MAX`] because heads are bounded (asserted by [`clamp`]).
-    pub(super) fn new(start: usize, end: usize) -> Self {
+    pub(in crate::decode) fn new(start: usize, end: usize) -> Self {
         let start = clamp(start);
         Self { start, len: clamp(end).saturating_sub(start) }
     }
 
-    pub(super) fn of(self, raw: &[u8]) -> &[u8] {
+    pub(in crate::decode) fn of(self, raw: &[u8]) -> &[u8] {
         let start = self.start as usize;
         raw.get(start..start + self.len as usize).unwrap_or_default()
     }
@@ -50,8 +50,8 @@ pub(super) struct Known {
 /// Field lines and the bytes that hold them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    pub(super) raw: Box<[u8]>,
-    pub(super) lines: Vec<(Span, Span)>,
+    pub(in crate::decode) raw: Box<[u8]>,
+    pub(in crate::decode) lines: Vec<(Span, Span)>,
 }
 
 impl Fields {

@@ -62,7 +62,7 @@ impl Attempt {
     /// The status that the backend answered with.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        Some(self.exchange.as_ref()?.response.head.as_ref()?.status())
+        Some(self.exchange.as_ref()?.response.head.as_ref()?.status()).filter(|status| *status > 0)
     }
 }
 
@@ -72,7 +72,7 @@ const AUTH_HEADERS: [&str; 4] = ["x-original-url", "x-original-uri", "x-original
 /// Decides what each attempt was for, once the client's exchange is over.
 pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
     let Some(request) = client.request.head.as_ref() else { return };
-    let status = client.response.head.as_ref().map(|response| response.status());
+    let status = client.response.head.as_ref().map(|response| response.status()).filter(|status| *status > 0);
     for attempt in attempts.iter_mut() {
         let rewritten = attempt.head.target() != request.target();
         let asks = rewritten && AUTH_HEADERS.iter().any(|name| attempt.head.get(name).is_some());

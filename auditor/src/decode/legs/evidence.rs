@@ -59,12 +59,16 @@ impl<'a> Evidence<'a> {
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
         let id = (self.request_id.is_some() && original.get("x-request-id") == self.request_id)
             || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
-        let target = self.head.target() == original.target();
+        // Nothing is the same where it is not known.
+        let target = self.head.target() == original.target() && !original.target().is_empty();
         let host = same("host");
         let client = self.client.is_some_and(|named| named.is(party));
         // A proxy may ask a backend with GET for what the client asked with HEAD, to fill a cache.
-        let method = self.head.method() == original.method()
-            || (self.head.method() == b"GET" && original.method() == b"HEAD");
+        // An extended CONNECT is an upgrade with GET in HTTP/1 (RFC 8441, 5).
+        let as_get = |head: &Head| head.method() == b"HEAD" || head.protocol().is_some();
+        let method = (self.head.method() == original.method() && !original.method().is_empty())
+            || (self.head.method() == b"GET" && as_get(original))
+            || (self.head.protocol().is_some() && original.method() == b"GET");
         let related = target || related(self.head.target(), original.target());
         if !(id || (method && (target || (related && (host || client)) || (host && client)))) {
             return None;

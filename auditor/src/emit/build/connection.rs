@@ -22,8 +22,10 @@ pub struct ConnectionEnd {
     pub requests: u64,
     /// It became a tunnel.
     pub tunnel: bool,
-    /// What it spoke instead of HTTP/1.
+    /// What it spoke instead of HTTP.
     pub foreign: Option<Malformed>,
+    /// It spoke HTTP/2.
+    pub http2: bool,
     /// Who reset it.
     pub reset: Option<Direction>,
     /// The peer answered no more.
@@ -36,9 +38,10 @@ impl Builder {
     /// A connection that is over.
     pub fn connection(&mut self, party: &Party, end: &ConnectionEnd) -> Event {
         let protocol = match end.foreign {
-            _ if end.tunnel => Protocol::Tunnel,
+            _ if end.tunnel && !end.http2 => Protocol::Tunnel,
             Some(Malformed::Tls) => Protocol::Tls,
             Some(Malformed::Http2) => Protocol::Http2,
+            None if end.http2 => Protocol::Http2,
             Some(_) => Protocol::Unknown,
             None if end.requests > 0 => Protocol::Http1,
             None if end.received + end.sent == 0 => Protocol::None,
@@ -64,6 +67,7 @@ impl Builder {
             requests: 0,
             tunnel: false,
             foreign: None,
+            http2: false,
             reset: None,
             timed_out: false,
             lost: false,

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
-use crate::decode::http1::head::Head;
+use crate::decode::http1::head::{Head, Version};
 use crate::decode::http1::notes::Note;
 use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
@@ -11,10 +11,14 @@ use crate::emit::model::{Count, Observation, Text};
 /// Request and response.
 pub(super) fn http(exchange: &Exchange, settings: &Settings) -> Http {
     let head = exchange.request.head.as_deref();
-    let version = head.or(exchange.response.head.as_deref()).map(Head::minor_version);
+    let version = head.or(exchange.response.head.as_deref()).map(Head::version);
     Http {
-        version: if version == Some(0) { HttpVersion::Http10 } else { HttpVersion::Http11 },
-        stream: None,
+        version: match version {
+            Some(Version::Http10) => HttpVersion::Http10,
+            Some(Version::Http11) | None => HttpVersion::Http11,
+            Some(Version::Http2) => HttpVersion::Http2,
+        },
+        stream: exchange.stream.map(|stream| Count::new(stream.into())),
         request: request(head, &exchange.request, settings),
         response: exchange.response.head.as_deref().map(|head| response(head, &exchange.response)),
         tunnel: tunnel(exchange),
@@ -41,8 +45,8 @@ fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Reque
     let query = head.and_then(Head::query);
     let shown = query.and_then(|query| allowed(query, &settings.query_allow));
     Request {
-        method: head.map(|head| Text::wire(head.method(), MAX_NAME)),
-        scheme: head.map(|_| Scheme::Http),
+        method: head.and_then(method),
+        scheme: head.and_then(scheme),
         host: head.and_then(Head::host).map(|host| Text::wire(&host, MAX_NAME)),
         path: head.and_then(path),
         query_masked: query.is_some_and(|query| shown.as_deref() != Some(query)),
@@ -60,7 +64,7 @@ fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Reque
 
 fn response(head: &Head, message: &Message) -> Response {
     Response {
-        status: head.status(),
+        status: (head.status() > 0).then(|| head.status()),
         content_type: head.get("content-type").map(|value| Text::wire(&value, MAX_VALUE)),
         location: without_query(head, "location"),
         head_bytes: Count::new(message.head_bytes),
@@ -68,10 +72,27 @@ fn response(head: &Head, message: &Message) -> Response {
     }
 }
 
-/// The path, where the target has one.
+/// The method, where it is known.
+pub(super) fn method(head: &Head) -> Option<Text> {
+    let method = head.method();
+    (!method.is_empty()).then(|| Text::wire(method, MAX_NAME))
+}
+
+/// The scheme: as the request says, else that of the connection.
+fn scheme(head: &Head) -> Option<Scheme> {
+    match head.scheme() {
+        Some(b"https") => Some(Scheme::Https),
+        Some(b"http") => Some(Scheme::Http),
+        Some(_) => None,
+        None if head.version() == Version::Http2 => None,
+        None => Some(Scheme::Http),
+    }
+}
+
+/// The path, where the target has one and is known.
 pub(super) fn path(head: &Head) -> Option<Text> {
     let path = head.path();
-    (head.method() != b"CONNECT" && path != b"*").then(|| Text::wire(path, MAX_PATH))
+    (!head.is_connect() && path != b"*" && !path.is_empty()).then(|| Text::wire(path, MAX_PATH))
 }
 
 /// The value of a field that holds a URI, without what may hold secrets.
@@ -117,7 +138,8 @@ pub(super) fn observation(exchange: &Exchange) -> Observation {
     if let Some(malformed) = exchange.malformed {
         notes.push(Text::new(&format!("malformed: {malformed}")));
     }
-    let doubtful = [Note::FramingLost, Note::Contradicted, Note::Refused];
+    let doubtful =
+        [Note::FramingLost, Note::UnknownFields, Note::HeadMissing, Note::Contradicted, Note::Refused];
     let lost =
         exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note));
     Observation { complete: missing == 0 && !lost, missing_bytes: Count::new(missing), notes }
@@ -142,6 +164,10 @@ fn name(note: Note) -> &'static str {
         Note::ManyInterim => "many_interim_responses",
         Note::Contradicted => "contradicted",
         Note::Refused => "refused_by_tcp",
+        Note::UnknownFields => "unknown_fields",
+        Note::HeadMissing => "head_missing",
+        Note::MalformedResponse => "malformed_response",
+        Note::LengthMismatch => "length_mismatch",
     }
 }
 

@@ -15,7 +15,7 @@ use crate::emit::model::{Count, Event, Kind, Text};
 impl Builder {
     pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
         let head = exchange.request.head.as_deref();
-        let status = exchange.response.head.as_ref().map(|head| head.status());
+        let status = exchange.response.head.as_ref().map(|head| head.status()).filter(|status| *status > 0);
         let answering = attempts.iter().find(|attempt| attempt.purpose == Purpose::Main);
         let answered_by = answered_by(status, answering);
         let mut observation = message::observation(exchange);
@@ -47,7 +47,7 @@ impl Builder {
             outcome: outcome(exchange, answering),
             timing: message::timing(exchange),
         };
-        let id = self.scope(party).id(Kind::HttpRequest, exchange.key, 0);
+        let id = self.scope(party).id(Kind::HttpRequest, exchange.key, exchange.stream.unwrap_or(0));
         self.event(id, exchange.request.first.unwrap_or(party.opened), body, observation)
     }
 
@@ -60,6 +60,10 @@ impl Builder {
         answering: Option<&Attempt>,
     ) -> (Option<Arc<Route>>, Option<Verdict>) {
         let Some(head) = head.filter(|_| self.attribution.known) else { return (None, None) };
+        // A path or host that is not known is not one that is not there.
+        if !head.is_whole() && (head.target().is_empty() || head.authority().is_none()) {
+            return (None, None);
+        }
         let path = RequestPath::new(head.target());
         let decision = self.attribution.routes.decide(head.authority().as_deref(), &path);
         let observed = Observed {

@@ -8,7 +8,6 @@ use crate::attribute::index::Owner;
 use crate::decode::http1::exchange::Exchange;
 use crate::decode::legs::{self, Attempt as Made, Party};
 use crate::emit::model::http::Outcome;
-use crate::emit::model::text::MAX_NAME;
 use crate::emit::model::upstream::{Attempt, HttpUpstream, Purpose, UpstreamPeer, UpstreamReason};
 use crate::emit::model::{Count, Event, Kind, Text};
 
@@ -20,7 +19,7 @@ impl Builder {
         Attempt {
             address: Some(address.ip().into()),
             port: Some(address.port()),
-            method: Some(Text::wire(made.head.method(), MAX_NAME)),
+            method: message::method(&made.head),
             path: message::path(&made.head),
             status: made.status(),
             purpose: match made.purpose {
@@ -60,7 +59,7 @@ impl Builder {
             outcome: message::outcome(exchange.outcome, Outcome::ResetByBackend, Outcome::ResetByController),
             timing: message::timing(exchange),
         };
-        let id = self.scope(party).id(Kind::HttpUpstream, exchange.key, 0);
+        let id = self.scope(party).id(Kind::HttpUpstream, exchange.key, exchange.stream.unwrap_or(0));
         self.event(id, exchange.request.first.unwrap_or(party.opened), body, message::observation(exchange))
     }
 }

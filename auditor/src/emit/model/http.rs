@@ -185,9 +185,9 @@ pub enum Scheme {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Response {
-    /// Status code.
+    /// Status code; null where it refers to what was lost of HTTP/2's table of fields.
     #[schemars(range(min = 0, max = 999))]
-    pub status: u16,
+    pub status: Option<u16>,
     /// `Content-Type`.
     pub content_type: Option<Text>,
     /// `Location`, its query left out.

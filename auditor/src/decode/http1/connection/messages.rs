@@ -223,6 +223,7 @@ impl Http1 {
             sink.out.push(Decoded::Finished(exchange));
         }
         if let Some(exchange) = self.queue.front_mut() {
+            self.h2c = super::upgrade::to_h2c(exchange);
             exchange.tunnel = Some([0, 0]);
             if !exchange.may_switch {
                 exchange.notes.insert(Note::UnaskedUpgrade);
