@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::assemble::stream;
+use crate::assemble::tls::context::Context;
+use crate::assemble::tls::secrets::ClientRandom;
 use crate::attribute::Attribution;
 use crate::capture::record::{ConnectionId, Direction, Nanos, Record};
 use crate::decode::http1;
@@ -63,6 +65,10 @@ pub struct Pipeline<F> {
     /// Where the controller listens, for connections whose start was not seen.
     listeners: HashSet<SocketAddr>,
     early: Early,
+    /// Secrets, and what else connections with TLS share.
+    tls: Context,
+    /// Connections of which records wait for secrets, by the name of those.
+    awaiting: HashMap<ClientRandom, ConnectionId>,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
     waiting: HashSet<ConnectionId>,
@@ -93,6 +99,8 @@ impl<F: Feedback> Pipeline<F> {
             opened: HashSet::new(),
             listeners: HashSet::new(),
             early: Early::default(),
+            tls: Context::default(),
+            awaiting: HashMap::new(),
             legs: Legs::default(),
             waiting: HashSet::new(),
             holding: HashSet::new(),
@@ -136,6 +144,7 @@ impl<F: Feedback> Pipeline<F> {
     pub fn tick(&mut self, now: Nanos) {
         self.now = self.now.max(now);
         record::expire(self);
+        self.tls.secrets.expire(self.now);
         self.legs.expire(self.now, &mut self.joined);
         self.build();
         self.coverage.report(self.now, &mut self.builder, &mut self.events);

@@ -7,7 +7,7 @@ use super::http1::fields::Fields;
 use super::http1::head::Head;
 use super::malformed::Malformed;
 use super::notes::Notes;
-use crate::assemble::Absence;
+use crate::assemble::{Absence, tls};
 use crate::capture::record::{Direction, Nanos};
 
 /// What the decoder has to say.
@@ -69,6 +69,8 @@ pub enum Reason {
     Held,
     /// They came after the connection's end.
     AfterEnd,
+    /// They are TLS, and could not be decrypted.
+    Tls(tls::trouble::Reason),
 }
 
 /// How an exchange ended.

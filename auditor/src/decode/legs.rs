@@ -152,6 +152,8 @@ impl Legs {
             return;
         };
         client.finished = Some(exchange);
+        // What is known of the connection by now.
+        client.party = Arc::clone(party);
         if client.running == 0 {
             self.complete(key, out);
         } else {

@@ -9,6 +9,7 @@ mod gap;
 mod message;
 mod request;
 mod route;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
+use crate::assemble::tls::context;
+use crate::assemble::tls::secrets::ClientRandom;
 use crate::capture::record::{Direction, How, Nanos, Segment, Totals};
-use crate::decode::http1::connection::{End, Sink};
+use crate::decode::http1::connection::End;
 use crate::decode::legs::{Leg, Party};
 
-use super::layers::Layers;
+use super::layers::{Layers, Scope};
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -69,14 +71,14 @@ impl Connection {
         segment: &Segment<'_>,
         time: Nanos,
         limits: &super::Limits,
-        sink: &mut Sink<'_>,
+        scope: &mut Scope<'_>,
     ) {
         self.last = time;
         let Self { ingress, egress, layers, party, reset, .. } = self;
         let contradictions = ingress.counts().contradictions;
         if let Some(received) = segment.received {
             ingress.accepted(received, time, &mut |piece, seen| {
-                layers.feed(sink, party, Direction::Ingress, piece, seen);
+                layers.feed(scope, party, Direction::Ingress, piece, seen);
             });
         }
         let direction = segment.direction;
@@ -88,33 +90,44 @@ impl Connection {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
-            layers.feed(sink, party, direction, piece, seen);
+            layers.feed(scope, party, direction, piece, seen);
         });
         if ingress.counts().contradictions != contradictions {
             layers.contradicted();
         }
-        self.tell_waiting(sink, time);
+        self.tell_waiting(scope, time);
     }
 
     /// Gives up missing ranges that were waited for long enough.
-    pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, sink: &mut Sink<'_>) {
+    pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, scope: &mut Scope<'_>) {
         let Self { ingress, egress, layers, party, .. } = self;
         ingress.expire(&limits.stream, now, &mut |piece, seen| {
-            layers.feed(sink, party, Direction::Ingress, piece, seen);
+            layers.feed(scope, party, Direction::Ingress, piece, seen);
         });
         egress.expire(&limits.stream, now, &mut |piece, seen| {
-            layers.feed(sink, party, Direction::Egress, piece, seen);
+            layers.feed(scope, party, Direction::Egress, piece, seen);
         });
-        self.tell_waiting(sink, now);
+        layers.expire(scope, party, now);
+        self.tell_waiting(scope, now);
+    }
+
+    /// A secret has come that [`Self::awaits`] names.
+    pub(super) fn secrets_arrived(&mut self, time: Nanos, scope: &mut Scope<'_>) {
+        self.layers.secrets_arrived(scope, &mut self.party, time);
+    }
+
+    /// The name of the secrets that the connection waits for.
+    pub(super) fn awaits(&self) -> Option<ClientRandom> {
+        self.layers.awaits()
     }
 
     /// Gives up all that waits or is not whole: there is no room for it.
-    pub(super) fn release(&mut self, now: Nanos, sink: &mut Sink<'_>) {
+    pub(super) fn release(&mut self, now: Nanos, scope: &mut Scope<'_>) {
         let Self { ingress, egress, layers, party, .. } = self;
-        ingress.release(now, &mut |piece, seen| layers.feed(sink, party, Direction::Ingress, piece, seen));
-        egress.release(now, &mut |piece, seen| layers.feed(sink, party, Direction::Egress, piece, seen));
-        layers.release(sink, now);
-        self.tell_waiting(sink, now);
+        ingress.release(now, &mut |piece, seen| layers.feed(scope, party, Direction::Ingress, piece, seen));
+        egress.release(now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
+        layers.release(scope, party, now);
+        self.tell_waiting(scope, now);
     }
 
     /// Nothing will follow. Gives the bytes that were read and that the controller's TCP has refused.
@@ -123,7 +136,7 @@ impl Connection {
         end: End,
         totals: Option<Totals>,
         now: Nanos,
-        sink: &mut Sink<'_>,
+        scope: &mut Scope<'_>,
     ) -> u64 {
         let Self { ingress, egress, layers, party, reset, .. } = self;
         let received = totals.map(|totals| totals.bytes_received);
@@ -131,9 +144,10 @@ impl Connection {
             if piece == Piece::Reset {
                 reset.get_or_insert(Direction::Ingress);
             }
-            layers.feed(sink, party, Direction::Ingress, piece, seen);
+            layers.feed(scope, party, Direction::Ingress, piece, seen);
         });
-        egress.finish(None, now, &mut |piece, seen| layers.feed(sink, party, Direction::Egress, piece, seen));
+        egress
+            .finish(None, now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
         let refused = received.map_or(0, |received| ingress.refused(received));
         if let Some(received) = received
             && refused > 0
@@ -144,15 +158,22 @@ impl Connection {
         let aborted = totals.is_some_and(|totals| totals.aborted && !totals.timed_out);
         if aborted && reset.is_none() {
             *reset = Some(Direction::Egress);
-            layers.feed(sink, party, Direction::Egress, Piece::Reset, now);
+            layers.feed(scope, party, Direction::Egress, Piece::Reset, now);
         }
-        layers.close(sink, party, end, now);
+        layers.close(scope, party, end, now);
         refused
     }
 
     /// Whether a stream waits for a missing range until a certain time.
-    pub(super) fn has_deadline(&self, limits: &stream::Limits) -> bool {
-        self.ingress.deadline(limits).is_some() || self.egress.deadline(limits).is_some()
+    pub(super) fn has_deadline(&self, limits: &stream::Limits, tls: &context::Limits) -> bool {
+        self.ingress.deadline(limits).is_some()
+            || self.egress.deadline(limits).is_some()
+            || self.layers.has_deadline(tls)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.layers.is_tls()
     }
 
     /// Copied bytes that are held back, or are part of what is not whole.
@@ -190,12 +211,12 @@ impl Connection {
         Some(needed)
     }
 
-    fn tell_waiting(&mut self, sink: &mut Sink<'_>, now: Nanos) {
+    fn tell_waiting(&mut self, scope: &mut Scope<'_>, now: Nanos) {
         let requests = match self.party.leg {
             Leg::Client => &self.ingress,
             Leg::Backend => &self.egress,
         };
         let waiting = requests.is_waiting();
-        self.layers.set_waiting(sink, waiting, now);
+        self.layers.set_waiting(scope, waiting, now);
     }
 }

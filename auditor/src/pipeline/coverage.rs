@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::assemble::Absence;
+use crate::assemble::tls::trouble::Reason as Encrypted;
 use crate::capture::record::Nanos;
 use crate::decode::http1::exchange::{Reason as Cause, Trouble};
 use crate::decode::http1::malformed::Malformed;
@@ -147,6 +148,28 @@ fn told(cause: Cause) -> (What, Reason) {
         Cause::NoRequest => (What::Unreadable, Reason::UnexpectedResponse),
         Cause::Pipelined => (What::Unreadable, Reason::PendingLimit),
         Cause::Held => (What::Unreadable, Reason::HeldBytesLimit),
+        Cause::Tls(cause) => encrypted(cause),
         Cause::AfterEnd => (What::Unreadable, Reason::AfterEnd),
+    }
+}
+
+/// How it is told that TLS could not be decrypted.
+fn encrypted(cause: Encrypted) -> (What, Reason) {
+    match cause {
+        Encrypted::NoKey | Encrypted::KeyLate | Encrypted::NoHandshakeKey | Encrypted::NoHello => {
+            (What::NotCovered, Reason::NoKey)
+        }
+        Encrypted::Version | Encrypted::Suite | Encrypted::CompressedCertificate => {
+            (What::NotCovered, Reason::NotSupported)
+        }
+        Encrypted::EarlyData => (What::NotCovered, Reason::UnknownProtocol),
+        Encrypted::Missing | Encrypted::Truncated => (What::Gap, Reason::SegmentMissing),
+        Encrypted::BadTag
+        | Encrypted::NotTls
+        | Encrypted::RecordTooLong
+        | Encrypted::MalformedRecord
+        | Encrypted::MalformedHandshake
+        | Encrypted::HandshakeTooLong
+        | Encrypted::RejectedEarlyData => (What::Unreadable, Reason::Malformed),
     }
 }

@@ -7,8 +7,11 @@ use auditor_ebpf::window::offset_of;
 use super::connection::Connection;
 use super::coverage::Loss;
 use super::early::Piece;
+use super::layers::Scope;
 use super::{Feedback, Pipeline};
+use crate::assemble::tls::secrets::{ClientRandom, Label, Secret};
 use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Segment, Totals, Tuple};
+use crate::capture::secret;
 use crate::decode::http1::connection::{End, Sink};
 use crate::decode::http1::exchange::Decoded;
 use crate::decode::http1::exchange::Reason;
@@ -18,6 +21,16 @@ use crate::emit::build::ConnectionEnd;
 
 /// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
 const MAX_EARLY: i64 = 1 << 20;
+
+/// What the layers of a connection work with, borrowed beside the connection.
+macro_rules! scope {
+    ($pipeline:ident) => {
+        Scope {
+            http: Sink { limits: &$pipeline.limits.http1, out: &mut $pipeline.decoded },
+            tls: &mut $pipeline.tls,
+        }
+    };
+}
 
 /// Takes one record.
 pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>) {
@@ -41,7 +54,7 @@ pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>)
                 Arc::make_mut(&mut connection.party).translated = Some(*tuple);
             }
         }
-        Record::Secret { time, .. } => pipeline.now = pipeline.now.max(*time),
+        Record::Secret { time, secret } => take_secret(pipeline, *time, secret),
         Record::ConnectFailed { id, time, tuple } => {
             let party = party(pipeline, *id, *time, *tuple, How::Active);
             pipeline.events.push(pipeline.builder.connect_failed(&party, *time));
@@ -57,7 +70,7 @@ fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tupl
         How::Joined => Leg::Backend,
     };
     let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
-    Party { id, tuple, translated: None, proxied: None, how, opened, leg, internal }
+    Party { id, tuple, translated: None, proxied: None, tls: None, how, opened, leg, internal }
 }
 
 /// Whether the controller's end of a connection is one of its listeners.
@@ -144,10 +157,10 @@ fn take_segment<F: Feedback>(
         return;
     };
     let held = connection.held();
-    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-    connection.push(segment, time, &pipeline.limits, &mut sink);
+    let mut scope = scope!(pipeline);
+    connection.push(segment, time, &pipeline.limits, &mut scope);
     let now_held = connection.held();
-    if connection.has_deadline(&pipeline.limits.stream) {
+    if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
         pipeline.waiting.insert(id);
     }
     for direction in [Direction::Ingress, Direction::Egress] {
@@ -155,11 +168,36 @@ fn take_segment<F: Feedback>(
             pipeline.feedback.needed(id, direction, offset);
         }
     }
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.insert(random, id);
+    }
     account(pipeline, id, held, now_held);
     decode(pipeline, id);
     if pipeline.held > pipeline.limits.held_bytes {
         release(pipeline);
     }
+}
+
+/// A secret of TLS: kept, and used at once by the connection that waits for it.
+fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &secret::Secret<'_>) {
+    pipeline.now = pipeline.now.max(time);
+    let named = secret.client_random.map(ClientRandom);
+    let (Some(label), Some(kept)) = (Label::from_name(secret.label.as_bytes()), Secret::new(secret.bytes))
+    else {
+        return;
+    };
+    pipeline.tls.secrets.insert(named, label, kept, time);
+    let Some(random) = named else { return };
+    let Some(id) = pipeline.awaiting.remove(&random) else { return };
+    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    let held = connection.held();
+    connection.secrets_arrived(time, &mut scope!(pipeline));
+    let left = connection.held();
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.insert(random, id);
+    }
+    account(pipeline, id, held, left);
+    decode(pipeline, id);
 }
 
 /// What a connection holds has changed.
@@ -185,8 +223,8 @@ fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
             break;
         }
         let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
-        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-        connection.release(pipeline.now, &mut sink);
+        let mut scope = scope!(pipeline);
+        connection.release(pipeline.now, &mut scope);
         let left = connection.held();
         account(pipeline, id, held, left);
         decode(pipeline, id);
@@ -250,9 +288,12 @@ fn end<F: Feedback>(
     how: End,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.remove(&random);
+    }
     let held = connection.held();
-    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-    let refused = connection.finish(how, totals, time, &mut sink);
+    let mut scope = scope!(pipeline);
+    let refused = connection.finish(how, totals, time, &mut scope);
     account(pipeline, id, held, 0);
     decode(pipeline, id);
     pipeline.waiting.remove(&id);
@@ -272,6 +313,7 @@ fn end<F: Feedback>(
         requests: connection.requests,
         tunnel: connection.tunnel,
         foreign: connection.foreign,
+        tls: connection.is_tls(),
         http2: connection.is_http2(),
         reset: connection.reset,
         timed_out: totals.is_some_and(|totals| totals.timed_out),
@@ -291,10 +333,10 @@ pub(super) fn expire<F: Feedback>(pipeline: &mut Pipeline<F>) {
     for id in waiting {
         let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
         let held = connection.held();
-        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-        connection.expire(&pipeline.limits, pipeline.now, &mut sink);
+        let mut scope = scope!(pipeline);
+        connection.expire(&pipeline.limits, pipeline.now, &mut scope);
         let left = connection.held();
-        if connection.has_deadline(&pipeline.limits.stream) {
+        if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
             pipeline.waiting.insert(id);
         }
         account(pipeline, id, held, left);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::assemble::tls::facts::Facts;
 use crate::capture::record::{ConnectionId, How, Nanos, Tuple};
 use crate::decode::proxy_protocol::Header;
 
@@ -17,6 +18,8 @@ pub struct Party {
     pub translated: Option<Tuple>,
     /// The header of the PROXY protocol that it began with, from whoever opened it.
     pub proxied: Option<Arc<Header>>,
+    /// What its TLS handshake says, once that is over; in the end also of one that failed.
+    pub tls: Option<Arc<Facts>>,
     /// How it came to be known.
     pub how: How,
     /// When it opened, or was first noticed.

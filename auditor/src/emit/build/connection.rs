@@ -1,6 +1,6 @@
 //! `connection`: what is told of a connection at its end.
 
-use super::{Builder, client};
+use super::{Builder, client, tls};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{self, Party};
@@ -26,6 +26,8 @@ pub struct ConnectionEnd {
     pub foreign: Option<Malformed>,
     /// It spoke HTTP/2.
     pub http2: bool,
+    /// It spoke TLS.
+    pub tls: bool,
     /// Who reset it.
     pub reset: Option<Direction>,
     /// The peer answered no more.
@@ -43,6 +45,7 @@ impl Builder {
             Some(Malformed::Http2) => Protocol::Http2,
             None if end.http2 => Protocol::Http2,
             Some(_) => Protocol::Unknown,
+            None if end.tls && end.requests == 0 => Protocol::Tls,
             None if end.requests > 0 => Protocol::Http1,
             None if end.received + end.sent == 0 => Protocol::None,
             None => Protocol::Unknown,
@@ -67,6 +70,7 @@ impl Builder {
             requests: 0,
             tunnel: false,
             foreign: None,
+            tls: false,
             http2: false,
             reset: None,
             timed_out: false,
@@ -96,7 +100,7 @@ impl Builder {
             translated: party.translated.map(|tuple| tuple.remote.into()),
             client: client::of_connection(party, &self.settings),
             protocol,
-            tls: None,
+            tls: party.tls.as_deref().map(tls::facts),
             requests: Count::new(end.requests),
             bytes_received: Count::new(end.received),
             bytes_sent: Count::new(end.sent),

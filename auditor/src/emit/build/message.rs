@@ -8,8 +8,8 @@ use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Sc
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
 use crate::emit::model::{Count, Observation, Text};
 
-/// Request and response.
-pub(super) fn http(exchange: &Exchange, settings: &Settings) -> Http {
+/// Request and response; `secure`: over TLS.
+pub(super) fn http(exchange: &Exchange, secure: bool, settings: &Settings) -> Http {
     let head = exchange.request.head.as_deref();
     let version = head.or(exchange.response.head.as_deref()).map(Head::version);
     Http {
@@ -19,7 +19,7 @@ pub(super) fn http(exchange: &Exchange, settings: &Settings) -> Http {
             Some(Version::Http2) => HttpVersion::Http2,
         },
         stream: exchange.stream.map(|stream| Count::new(stream.into())),
-        request: request(head, &exchange.request, settings),
+        request: request(head, &exchange.request, secure, settings),
         response: exchange.response.head.as_deref().map(|head| response(head, &exchange.response)),
         tunnel: tunnel(exchange),
     }
@@ -40,13 +40,13 @@ fn tunnel(exchange: &Exchange) -> Option<Tunnel> {
     })
 }
 
-fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Request {
+fn request(head: Option<&Head>, message: &Message, secure: bool, settings: &Settings) -> Request {
     let value = |name| head?.get(name).map(|value| Text::wire(&value, MAX_VALUE));
     let query = head.and_then(Head::query);
     let shown = query.and_then(|query| allowed(query, &settings.query_allow));
     Request {
         method: head.and_then(method),
-        scheme: head.and_then(scheme),
+        scheme: head.and_then(|head| scheme(head, secure)),
         host: head.and_then(Head::host).map(|host| Text::wire(&host, MAX_NAME)),
         path: head.and_then(path),
         query_masked: query.is_some_and(|query| shown.as_deref() != Some(query)),
@@ -79,13 +79,13 @@ pub(super) fn method(head: &Head) -> Option<Text> {
 }
 
 /// The scheme: as the request says, else that of the connection.
-fn scheme(head: &Head) -> Option<Scheme> {
+fn scheme(head: &Head, secure: bool) -> Option<Scheme> {
     match head.scheme() {
         Some(b"https") => Some(Scheme::Https),
         Some(b"http") => Some(Scheme::Http),
         Some(_) => None,
         None if head.version() == Version::Http2 => None,
-        None => Some(Scheme::Http),
+        None => Some(if secure { Scheme::Https } else { Scheme::Http }),
     }
 }
 

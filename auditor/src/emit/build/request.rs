@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Builder, client, message};
+use super::{Builder, client, message, tls};
 use crate::attribute::routes::RequestPath;
 use crate::attribute::verdict::{Agreement, Answered, Observed, Served, Verdict, judge};
 use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
@@ -21,6 +21,7 @@ impl Builder {
         let mut observation = message::observation(exchange);
         let (client, notes) = client::of_request(party, head, &self.settings);
         observation.notes.extend(notes);
+        observation.notes.extend(tls::sni_differs(party.tls.as_deref(), head));
         let (route, verdict) = self.judge(head, status, answered_by, answering);
         if let Some(verdict) =
             verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
@@ -29,8 +30,8 @@ impl Builder {
         }
         let body = HttpRequest {
             client,
-            tls: None,
-            http: message::http(exchange, &self.settings),
+            tls: party.tls.as_deref().map(tls::facts),
+            http: message::http(exchange, party.tls.is_some(), &self.settings),
             auth: None,
             route,
             backend: answering.or(attempts.last()).map(|attempt| {
