@@ -33,7 +33,6 @@ pub(crate) struct Packet {
     destination_port: u16,
     /// Sequence number of the first byte of payload.
     pub(crate) sequence: u32,
-    /// Acknowledgement number.
     /// TCP flags.
     pub(crate) flags: u8,
     /// Where the payload begins.
