@@ -16,7 +16,7 @@ use auditor_ebpf::window::{offset_of, window};
 
 use crate::maps::{
     NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count,
-    create, emit, forget, has_room, limit, state, waiting, want,
+    create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 
@@ -205,12 +205,19 @@ fn segment(
     let ingress = INGRESS as usize;
     let received = offset_of(next, state.first[ingress], state.highest[ingress]);
     let received = if received < 0 { 0 } else { received as u64 };
-    if state.last != direction && packet.len != 0 && end > state.highest[side] {
+    // What came in counts once TCP has accepted it: a packet that it drops moves nothing.
+    let (known, from) = if direction == INGRESS {
+        (received, if start < received { start } else { received })
+    } else {
+        (state.highest[side], start)
+    };
+    if state.last != direction && packet.len != 0 && end > known {
         state.last = direction;
-        state.base[side] = start;
+        state.base[side] = from;
     }
-    if end > state.highest[side] {
-        state.highest[side] = end;
+    let highest = if direction == INGRESS { received } else { end };
+    if highest > state.highest[side] {
+        state.highest[side] = highest;
     }
     let base = state.base[side];
     let (lower, upper) = if start >= base && end - base <= SURE {
@@ -279,6 +286,9 @@ fn hand_over<T: Copy + 'static>(
         copy = 0;
     }
     if copy == 0 {
+        if !has_room_to_tell(waiting) {
+            return count(Counter::RingFull, 1);
+        }
         emit::<T>(0, waiting, |entry| {
             entry.write(record);
             true

@@ -72,9 +72,11 @@ pub struct Pipeline<F> {
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
     waiting: HashSet<ConnectionId>,
-    /// Connections that hold bytes, and how many all of them hold.
-    holding: HashSet<ConnectionId>,
+    /// Connections that may hold bytes, each once, and how many all of them hold.
+    holding: Vec<ConnectionId>,
     held: usize,
+    /// Until then no connection will have been silent long enough to make room for another.
+    full_until: Nanos,
     coverage: Coverage,
     builder: Builder,
     decoded: Vec<Decoded>,
@@ -103,8 +105,9 @@ impl<F: Feedback> Pipeline<F> {
             awaiting: HashMap::new(),
             legs: Legs::default(),
             waiting: HashSet::new(),
-            holding: HashSet::new(),
+            holding: Vec::new(),
             held: 0,
+            full_until: 0,
             coverage: Coverage::default(),
             builder: Builder::new(settings, attribution, begun),
             decoded: Vec::new(),
@@ -185,3 +188,6 @@ impl<F: Feedback> Pipeline<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,12 +62,22 @@ impl Decoder {
         }
     }
 
-    /// Two copies of bytes of this connection differ, and it is not known which the receiver took.
-    pub fn contradicted(&mut self) {
+    /// Two copies of bytes of this direction differ, and it is not known which the receiver took.
+    pub fn contradicted(&mut self, sink: &mut Sink<'_>, direction: Direction, time: Nanos) {
+        self.decide(sink);
         match &mut self.inner {
-            Inner::Fresh(http1, _) | Inner::Http1(http1) => http1.contradicted(),
-            Inner::Http2(http2) => http2.contradicted(),
-            Inner::Joined(both) => both.0.contradicted(),
+            Inner::Fresh(http1, _) | Inner::Http1(http1) => http1.contradicted(sink, direction, time),
+            Inner::Http2(http2) => http2.contradicted(sink.out, direction, time),
+            Inner::Joined(both) => both.0.contradicted(sink, direction, time),
+        }
+    }
+
+    /// The receiver's TCP has accepted the requests up to this offset.
+    pub fn set_accepted(&mut self, offset: Option<u64>) {
+        match &mut self.inner {
+            Inner::Fresh(http1, _) | Inner::Http1(http1) => http1.set_accepted(offset),
+            Inner::Http2(_) => {}
+            Inner::Joined(both) => both.0.set_accepted(offset),
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Reason {
     Hole(Absence),
     /// The connection was open before; its boundaries are not known yet.
     Joined,
+    /// They came in two copies that differ, and it is not known which one the receiver took.
+    Contradicted,
     /// A response that answers no request.
     NoRequest,
     /// More requests wait for a response than are remembered.
@@ -71,6 +73,13 @@ pub enum Reason {
     AfterEnd,
     /// They are TLS, and could not be decrypted.
     Tls(tls::trouble::Reason),
+}
+
+impl Reason {
+    /// Whether boundaries that were lost for it are found again where both sides take turns.
+    pub(super) fn is_passing(self) -> bool {
+        matches!(self, Self::Joined | Self::Contradicted)
+    }
 }
 
 /// How an exchange ended.
@@ -86,7 +95,9 @@ pub enum Outcome {
     ClosedByClient,
     /// The side that sends responses was the first to close, before the end of the exchange.
     ClosedByServer,
-    /// The connection ended and neither side was seen to close it: timed out, or the close was not seen.
+    /// The peer answered no retransmission, and TCP gave the connection up.
+    TimedOut,
+    /// The connection ended and neither side was seen to close it.
     Vanished,
     /// The end of a message was not seen, because bytes are missing or their boundaries were lost.
     Incomplete,
@@ -187,6 +198,11 @@ impl Exchange {
         let status = fields.and_then(|fields| fields.get("grpc-status"));
         let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
         Some(Grpc { service, method, status, message: fields.and_then(|fields| fields.get("grpc-message")) })
+    }
+
+    /// The stream offset behind what was seen of the request.
+    pub(super) fn requested_to(&self) -> u64 {
+        self.key.saturating_add(self.request.head_bytes.max(1)).saturating_add(self.request.wire_bytes)
     }
 
     pub(super) fn new(key: u64, first: Nanos) -> Box<Self> {

@@ -8,8 +8,9 @@
 //!    address with IPv4 mapped into IPv6, 2 of port, each), local first, and the time of the connection's first record in
 //!    nanoseconds (8 bytes, after 2 zero bytes); `-`, 38 zero bytes and when the part of the program that
 //!    tells it began, in nanoseconds, for an event of no connection;
-//! 4. a place: the offset of the head's first byte in its direction's stream; for an event of no head or no connection, a
-//!    number that tells it from the others of its kind (8 bytes);
+//! 4. a place: the offset of the head's first byte in its direction's stream; for a connection 0, or when it came to be
+//!    known if it was open before, in nanoseconds; for an event of no head or no connection, a number that tells it from
+//!    the others of its kind (8 bytes);
 //! 5. the HTTP/2 stream, 0 without one (4 bytes);
 //! 6. the kind's name.
 //!

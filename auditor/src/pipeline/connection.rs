@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) reset: Option<Direction>,
     /// What the source was last told.
     needed: [u64; 2],
+    /// It is among those that are known to hold bytes.
+    pub(super) listed: bool,
     /// The last time anything was seen.
     pub(super) last: Nanos,
 }
@@ -54,6 +56,7 @@ impl Connection {
             foreign: None,
             reset: None,
             needed: start,
+            listed: false,
             last: party.opened,
             party: Arc::new(party),
         }
@@ -75,25 +78,33 @@ impl Connection {
     ) {
         self.last = time;
         let Self { ingress, egress, layers, party, reset, .. } = self;
-        let contradictions = ingress.counts().contradictions;
         if let Some(received) = segment.received {
             ingress.accepted(received, time, &mut |piece, seen| {
                 layers.feed(scope, party, Direction::Ingress, piece, seen);
             });
+        }
+        if party.leg == Leg::Client {
+            layers.set_accepted(ingress.known_accepted());
         }
         let direction = segment.direction;
         let stream = match direction {
             Direction::Ingress => &mut *ingress,
             Direction::Egress => egress,
         };
+        let contradictions = stream.counts().contradictions;
+        // Before what follows the copy is read: where that begins is not known.
+        let contradicted = stream.is_contradicted_by(segment);
+        if contradicted {
+            layers.contradicted(scope, direction, time);
+        }
         stream.push(&limits.stream, segment, time, &mut |piece, seen| {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
             layers.feed(scope, party, direction, piece, seen);
         });
-        if ingress.counts().contradictions != contradictions {
-            layers.contradicted();
+        if !contradicted && stream.counts().contradictions != contradictions {
+            layers.contradicted(scope, direction, time);
         }
         self.tell_waiting(scope, time);
     }
@@ -140,27 +151,36 @@ impl Connection {
     ) -> u64 {
         let Self { ingress, egress, layers, party, reset, .. } = self;
         let received = totals.map(|totals| totals.bytes_received);
+        let timed_out = totals.is_some_and(|totals| totals.timed_out);
+        if timed_out {
+            ingress.refuse_reset();
+        }
+        // Where only the wire told of the end, TCP had accepted what it said last.
+        let accepted = received.or(ingress.known_accepted().filter(|_| end == End::Closed));
+        let refused = accepted.map_or(0, |accepted| ingress.refused(accepted));
+        if let Some(accepted) = accepted
+            && refused > 0
+            && party.leg == Leg::Client
+        {
+            layers.refused(accepted);
+        }
         ingress.finish(received, now, &mut |piece, seen| {
             if piece == Piece::Reset {
                 reset.get_or_insert(Direction::Ingress);
             }
             layers.feed(scope, party, Direction::Ingress, piece, seen);
         });
+        // Without what handshake and end count for, which depends on who did which.
+        let sent = totals.map_or(0, |totals| totals.bytes_acked.saturating_sub(2));
+        egress.reach(sent, now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
         egress
             .finish(None, now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
-        let refused = received.map_or(0, |received| ingress.refused(received));
-        if let Some(received) = received
-            && refused > 0
-            && party.leg == Leg::Client
-        {
-            layers.refused(received);
-        }
-        let aborted = totals.is_some_and(|totals| totals.aborted && !totals.timed_out);
+        let aborted = !timed_out && totals.is_some_and(|totals| totals.aborted);
         if aborted && reset.is_none() {
             *reset = Some(Direction::Egress);
             layers.feed(scope, party, Direction::Egress, Piece::Reset, now);
         }
-        layers.close(scope, party, end, now);
+        layers.close(scope, party, if timed_out { End::TimedOut } else { end }, now);
         refused
     }
 
@@ -184,7 +204,12 @@ impl Connection {
     /// Segments, ends and resets that contradict what was seen before, and bytes beyond the end.
     pub(super) fn contradictions(&self) -> (u64, u64) {
         let counts = [self.ingress.counts(), self.egress.counts()];
-        let each = |count: &stream::Counts| u64::from(count.contradictions) + u64::from(count.resets_refused);
+        let each = |count: &stream::Counts| {
+            [count.contradictions, count.ends_refused, count.resets_refused]
+                .map(u64::from)
+                .iter()
+                .sum::<u64>()
+        };
         (counts.iter().map(each).sum(), counts.iter().map(|count| count.beyond_bytes).sum())
     }
 
@@ -202,8 +227,18 @@ impl Connection {
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
     /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
     pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
-        let needed = self.layers.needed(direction)?;
+        let reached = match direction {
+            Direction::Ingress => self.ingress.offset(),
+            Direction::Egress => self.egress.offset(),
+        };
+        let needed = self.layers.needed(direction);
         let told = self.needed.get_mut(direction as usize)?;
+        if *told > needed.unwrap_or(reached) {
+            // What the last word came from proved wrong.
+            *told = needed.unwrap_or(reached);
+            return Some(*told);
+        }
+        let needed = needed?;
         if needed < told.saturating_add(WORTHWHILE) {
             return None;
         }

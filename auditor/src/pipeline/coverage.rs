@@ -145,6 +145,7 @@ fn told(cause: Cause) -> (What, Reason) {
         Cause::Hole(Absence::Lost) => (What::Gap, Reason::SegmentMissing),
         Cause::Hole(Absence::Unwanted) => (What::Gap, Reason::NotCopied),
         Cause::Joined => (What::NotCovered, Reason::JoinedInTheMiddle),
+        Cause::Contradicted => (What::Unreadable, Reason::SegmentContradicts),
         Cause::NoRequest => (What::Unreadable, Reason::UnexpectedResponse),
         Cause::Pipelined => (What::Unreadable, Reason::PendingLimit),
         Cause::Held => (What::Unreadable, Reason::HeldBytesLimit),

@@ -100,9 +100,17 @@ impl Layers {
         self.above.http.set_waiting(&mut scope.http, waiting, time);
     }
 
-    /// Two copies of bytes differ, and it is not known which the receiver took.
-    pub(super) fn contradicted(&mut self) {
-        self.above.http.contradicted();
+    /// Two copies of bytes of a direction differ, and it is not known which the receiver took. TLS does not tell them apart: a
+    /// client can encrypt two requests with one key.
+    pub(super) fn contradicted(&mut self, scope: &mut Scope<'_>, direction: Direction, time: Nanos) {
+        self.above.http.contradicted(&mut scope.http, direction, time);
+    }
+
+    /// TCP has accepted the requests up to this offset.
+    pub(super) fn set_accepted(&mut self, offset: Option<u64>) {
+        if !self.is_tls() {
+            self.above.http.set_accepted(offset);
+        }
     }
 
     /// TCP did not accept what the requesting side sent from `offset` on.

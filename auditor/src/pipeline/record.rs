@@ -131,6 +131,10 @@ fn open<F: Feedback>(pipeline: &mut Pipeline<F>, party: Party, first: u32, start
 fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
     /// As long as Linux keeps a connection of which nothing is heard before it asks (`tcp_keepalive_time`).
     const SILENT: Nanos = 7_200_000_000_000;
+    // Whoever opens connections beyond the bound must not cost a look at all of them each time.
+    if pipeline.now < pipeline.full_until {
+        return false;
+    }
     let deadline = pipeline.now.saturating_sub(SILENT);
     let mut silent: Vec<ConnectionId> = pipeline
         .connections
@@ -138,6 +142,10 @@ fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
         .filter(|(_, connection)| connection.last < deadline)
         .map(|(id, _)| *id)
         .collect();
+    if silent.is_empty() {
+        let first = pipeline.connections.values().map(|connection| connection.last).min();
+        pipeline.full_until = first.unwrap_or(0).saturating_add(SILENT);
+    }
     silent.sort_unstable();
     silent.iter().for_each(|id| lose(pipeline, *id));
     !silent.is_empty()
@@ -163,6 +171,9 @@ fn take_segment<F: Feedback>(
     if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
         pipeline.waiting.insert(id);
     }
+    if now_held > 0 && !std::mem::replace(&mut connection.listed, true) {
+        pipeline.holding.push(id);
+    }
     for direction in [Direction::Ingress, Direction::Egress] {
         if let Some(offset) = connection.news(direction) {
             pipeline.feedback.needed(id, direction, offset);
@@ -171,8 +182,11 @@ fn take_segment<F: Feedback>(
     if let Some(random) = connection.awaits() {
         pipeline.awaiting.insert(random, id);
     }
-    account(pipeline, id, held, now_held);
+    pipeline.held = pipeline.held + now_held - held;
     decode(pipeline, id);
+    if pipeline.holding.len() > 2 * pipeline.connections.len() + 1024 {
+        relist(pipeline);
+    }
     if pipeline.held > pipeline.limits.held_bytes {
         release(pipeline);
     }
@@ -196,24 +210,26 @@ fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &se
     if let Some(random) = connection.awaits() {
         pipeline.awaiting.insert(random, id);
     }
-    account(pipeline, id, held, left);
+    if left > 0 && !std::mem::replace(&mut connection.listed, true) {
+        pipeline.holding.push(id);
+    }
+    pipeline.held = pipeline.held + left - held;
     decode(pipeline, id);
 }
 
-/// What a connection holds has changed.
-fn account<F>(pipeline: &mut Pipeline<F>, id: ConnectionId, before: usize, after: usize) {
-    if before != after {
-        pipeline.held = pipeline.held + after - before;
-        if after > 0 {
-            pipeline.holding.insert(id)
-        } else {
-            pipeline.holding.remove(&id)
-        };
-    }
+/// Keeps the list of those that hold bytes as short as it may be.
+fn relist<F>(pipeline: &mut Pipeline<F>) {
+    let Pipeline { connections, holding, .. } = pipeline;
+    holding.retain(|id| {
+        let Some(connection) = connections.get_mut(id) else { return false };
+        connection.listed = connection.held() > 0;
+        connection.listed
+    });
 }
 
 /// All connections together hold too much: those that hold most give theirs up, until a quarter of the room is free.
 fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
+    relist(pipeline);
     let Pipeline { connections, holding, .. } = pipeline;
     let held = |id: &ConnectionId| connections.get(id).map_or(0, Connection::held);
     let mut holders: Vec<(usize, ConnectionId)> = holding.iter().map(|id| (held(id), *id)).collect();
@@ -226,7 +242,7 @@ fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
         let mut scope = scope!(pipeline);
         connection.release(pipeline.now, &mut scope);
         let left = connection.held();
-        account(pipeline, id, held, left);
+        pipeline.held = pipeline.held + left - held;
         decode(pipeline, id);
     }
 }
@@ -294,7 +310,7 @@ fn end<F: Feedback>(
     let held = connection.held();
     let mut scope = scope!(pipeline);
     let refused = connection.finish(how, totals, time, &mut scope);
-    account(pipeline, id, held, 0);
+    pipeline.held -= held;
     decode(pipeline, id);
     pipeline.waiting.remove(&id);
     let Some(connection) = pipeline.connections.remove(&id) else { return };
@@ -339,7 +355,7 @@ pub(super) fn expire<F: Feedback>(pipeline: &mut Pipeline<F>) {
         if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
             pipeline.waiting.insert(id);
         }
-        account(pipeline, id, held, left);
+        pipeline.held = pipeline.held + left - held;
         decode(pipeline, id);
     }
 }

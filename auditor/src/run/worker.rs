@@ -115,7 +115,8 @@ impl Work {
                 self.tick();
             }
             self.outlet.send(self.pipeline.take_events());
-            if finishing && taken == 0 {
+            // A record that is reserved is still being written, and others may have come after it.
+            if finishing && taken == 0 && self.ring.waiting() == 0 {
                 self.pipeline.finish();
                 self.outlet.send(self.pipeline.take_events());
                 return self.seen;

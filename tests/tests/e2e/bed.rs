@@ -69,7 +69,12 @@ impl Bed {
 
     /// The auditor, attached.
     pub(crate) fn audit(&self) -> Result<AuditorProcess> {
-        AuditorProcess::start(&self.cgroup, self.manifests.path(), Options::default())
+        self.audit_with(Options::default())
+    }
+
+    /// The same, started with these options.
+    pub(crate) fn audit_with(&self, options: Options) -> Result<AuditorProcess> {
+        AuditorProcess::start(&self.cgroup, self.manifests.path(), options)
     }
 }
 

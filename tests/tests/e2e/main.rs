@@ -5,7 +5,9 @@
 
 mod bed;
 mod caddy;
+mod forged;
 mod haproxy;
+mod hardship;
 mod nginx;
 mod odd;
 mod proxied;

@@ -4,10 +4,10 @@
 //! (RFC 9112, 9.3). Two rules keep events from being invented:
 //!
 //! - Once the boundaries of requests are not certain, no later byte of that direction is read as a request.
-//! - Boundaries of responses that were lost, and those of a connection that was open before, are found only where both
-//!   sides take turns: the requesting side, at a boundary, begins to speak after the other has, and the first bytes of
-//!   the answer are a response's head. Of a connection that was open before, the first such turn must follow something
-//!   that the answering side said, or a body in flight could pass for a request.
+//! - Boundaries of responses that were lost, and those of a connection that was open before or of which two copies differ,
+//!   are found only where both sides take turns: the requesting side, at a boundary, begins to speak after the other has,
+//!   and the first bytes of the answer are a response's head. Of a connection that was open before or contradicted, the
+//!   first such turn must follow something that the answering side said, or a body in flight could pass for a request.
 
 use std::collections::VecDeque;
 
@@ -39,6 +39,8 @@ pub struct Sink<'a> {
 pub enum End {
     /// The connection is over.
     Closed,
+    /// The peer answered no more.
+    TimedOut,
     /// It may go on, but is no longer followed.
     Lost,
 }
@@ -77,6 +79,8 @@ pub struct Http1 {
     heard: bool,
     /// The requesting side's stream waits for a missing range.
     waiting: bool,
+    /// How far the receiver's TCP had accepted the requests; [`u64::MAX`] if it does not say.
+    accepted: u64,
     first_fin: Option<Role>,
     /// The connection goes on as HTTP/2, which is not read here.
     h2c: bool,
@@ -100,6 +104,7 @@ impl Http1 {
             turn: None,
             heard: false,
             waiting: false,
+            accepted: u64::MAX,
             first_fin: None,
             h2c: false,
         }
@@ -152,7 +157,7 @@ impl Http1 {
             State::Body(Body::Chunked(chunked)) => Some(next.saturating_add(chunked.data_left())),
             State::Body(Body::Close) | State::Tunnel => Some(u64::MAX),
             State::Unread(_) => match &self.request.state {
-                State::Unread(unread) if unread.reason != Reason::Joined => Some(u64::MAX),
+                State::Unread(unread) if !unread.reason.is_passing() => Some(u64::MAX),
                 _ => None,
             },
         }
@@ -170,18 +175,29 @@ impl Http1 {
         self.lane(self.role(direction)).pending()
     }
 
-    /// Two copies of bytes of this connection differ, and it is not known which the receiver took.
-    pub fn contradicted(&mut self) {
+    /// Two copies of bytes of this direction differ, and it is not known which the receiver took: where its messages begin
+    /// is not known either, until both sides take turns.
+    pub fn contradicted(&mut self, sink: &mut Sink<'_>, direction: Direction, time: Nanos) {
         self.queue.iter_mut().for_each(|exchange| exchange.notes.insert(Note::Contradicted));
+        let role = self.role(direction);
+        if !matches!(self.lane(role).state, State::Unread(_) | State::Tunnel) {
+            if self.lane(role).hold.is_some() {
+                self.unhold(sink, role, time);
+            }
+            self.lose(sink, role, Reason::Contradicted, time);
+            self.settle(sink, time);
+        }
+    }
+
+    /// The receiver's TCP has accepted the requests up to this offset.
+    pub fn set_accepted(&mut self, offset: Option<u64>) {
+        self.accepted = offset.unwrap_or(u64::MAX);
     }
 
     /// TCP did not accept what the requesting side sent from `offset` on.
     pub fn refused(&mut self, offset: u64) {
-        for exchange in self.queue.iter_mut().rev() {
+        for exchange in self.queue.iter_mut().rev().take_while(|exchange| exchange.requested_to() > offset) {
             exchange.notes.insert(Note::Refused);
-            if exchange.key <= offset {
-                break;
-            }
         }
     }
 

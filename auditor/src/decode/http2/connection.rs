@@ -131,9 +131,14 @@ impl Http2 {
         }
     }
 
-    /// Two copies of bytes of this connection differ, and it is not known which the receiver took.
-    pub fn contradicted(&mut self) {
+    /// Two copies of bytes of this direction differ, and it is not known which the receiver took: nothing of it is read any
+    /// more.
+    pub fn contradicted(&mut self, out: &mut Vec<Decoded>, direction: Direction, time: Nanos) {
+        let role = self.role(direction);
         self.streams.values_mut().for_each(|exchange| exchange.notes.insert(Note::Contradicted));
+        if !matches!(self.lane(role).state, State::Unread(_)) {
+            self.lose(out, role, Reason::Contradicted, time);
+        }
     }
 
     /// TCP did not accept what the requesting side sent from `offset` on.

@@ -119,7 +119,9 @@ impl Builder {
             observation.complete = false;
             observation.notes.push(Text::from_static("joined_in_the_middle"));
         }
-        let id = self.scope(party).id(Kind::Connection, 0, 0);
+        // One that was open before may be told of again, by another run or after it was lost.
+        let place = if party.how == How::Joined { party.opened } else { 0 };
+        let id = self.scope(party).id(Kind::Connection, place, 0);
         self.event(id, party.opened, body, observation)
     }
 }

@@ -118,6 +118,7 @@ pub(super) fn outcome(ended: Ended, answering: Outcome, asking: Outcome) -> Outc
         Ended::Completed => Outcome::Completed,
         Ended::ResetByClient | Ended::ClosedByClient => asking,
         Ended::ResetByServer | Ended::ClosedByServer => answering,
+        Ended::TimedOut => Outcome::TimedOut,
         Ended::Vanished | Ended::Incomplete => Outcome::Incomplete,
     }
 }

@@ -38,7 +38,17 @@ fn party(peer: &str, header: &[u8]) -> Party {
     };
     assert_eq!(proxied.is_some(), !header.is_empty());
     let (how, leg) = (How::Passive, Leg::Client);
-    Party { id: ConnectionId(1), tuple, translated: None, proxied, how, opened: 0, leg, internal: false }
+    Party {
+        id: ConnectionId(1),
+        tuple,
+        translated: None,
+        proxied,
+        tls: None,
+        how,
+        opened: 0,
+        leg,
+        internal: false,
+    }
 }
 
 fn head(fields: &str) -> Head {
