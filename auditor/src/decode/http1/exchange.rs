@@ -152,7 +152,7 @@ impl Exchange {
         self.request.unwanted_bytes + self.response.unwanted_bytes
     }
 
-    pub(super) fn new(key: u64, first: Nanos) -> Box<Self> {
+    pub(in crate::decode) fn new(key: u64, first: Nanos) -> Box<Self> {
         Box::new(Self {
             key,
             request: Message { first: Some(first), ..Message::default() },
