@@ -3,6 +3,7 @@
 use super::Settings;
 use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
 use crate::decode::http1::head::Head;
+use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
 use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
@@ -101,7 +102,10 @@ pub(super) fn observation(exchange: &Exchange) -> Observation {
     if let Some(malformed) = exchange.malformed {
         notes.push(Text::new(&format!("malformed: {malformed}")));
     }
-    let lost = exchange.outcome == Ended::Incomplete || exchange.notes.contains(Note::FramingLost);
+    // Whether the client stopped in the middle of its head, or the rest was not seen, cannot be told apart.
+    let lost = exchange.outcome == Ended::Incomplete
+        || exchange.notes.contains(Note::FramingLost)
+        || exchange.malformed == Some(Malformed::Unfinished);
     Observation { complete: missing == 0 && !lost, missing_bytes: Count::new(missing), notes }
 }
 

@@ -10,7 +10,7 @@ use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
 use crate::decode::http1::head::Head;
 use crate::decode::legs::{self, Attempt, Party, Purpose};
 use crate::emit::model::http::{Agrees, AnsweredBy, Backend, HttpRequest, Join, Outcome, Role, Route};
-use crate::emit::model::{Count, Event, Kind, Text};
+use crate::emit::model::{Count, Event, Kind, Observation, Text};
 
 impl Builder {
     pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
@@ -19,6 +19,7 @@ impl Builder {
         let answering = attempts.iter().find(|attempt| attempt.purpose == Purpose::Main);
         let answered_by = answered_by(status, answering);
         let mut observation = message::observation(exchange);
+        add_missing(&mut observation, attempts);
         let (route, verdict) = self.judge(head, status, answered_by, answering);
         if let Some(verdict) =
             verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
@@ -134,6 +135,17 @@ fn backend(attempt: &Attempt, attempts: &[Attempt], served: Option<&Served>) -> 
             legs::Join::Ambiguous => Join::Ambiguous,
         },
         attempts: attempts.iter().map(upstream::attempt).collect(),
+    }
+}
+
+/// What is missing of the attempts is missing of what the event tells.
+fn add_missing(observation: &mut Observation, attempts: &[Attempt]) {
+    let exchanges = attempts.iter().filter_map(|attempt| attempt.exchange.as_deref());
+    let missing: u64 = exchanges.map(Exchange::missing_bytes).sum();
+    if missing > 0 {
+        observation.complete = false;
+        observation.missing_bytes = Count::new(observation.missing_bytes.get() + missing);
+        observation.notes.push(Text::from_static("backend_bytes_missing"));
     }
 }
 
