@@ -18,7 +18,7 @@ pub(crate) const HOST: &str = "shop.test";
 pub(crate) struct Bed {
     pub(crate) cgroup: Cgroup,
     pub(crate) origin: Origin,
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     network: Network,
 }
 

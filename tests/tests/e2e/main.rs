@@ -8,4 +8,6 @@ mod caddy;
 mod haproxy;
 mod nginx;
 mod odd;
+mod reload;
+mod replay;
 mod traffic;
