@@ -177,6 +177,17 @@ impl<F: Feedback> Pipeline<F> {
         self.connections.len()
     }
 
+    /// Whether nothing is held: no connection, no request, no byte, no name of one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+            && self.opened.is_empty()
+            && self.waiting.is_empty()
+            && self.held == 0
+            && self.early.is_empty()
+            && self.legs.is_empty()
+    }
+
     /// The builder of events, for those that do not come from records.
     pub fn builder(&mut self) -> &mut Builder {
         &mut self.builder

@@ -205,7 +205,7 @@ impl Exchange {
         self.key.saturating_add(self.request.head_bytes.max(1)).saturating_add(self.request.wire_bytes)
     }
 
-    pub(super) fn new(key: u64, first: Nanos) -> Box<Self> {
+    pub(in crate::decode) fn new(key: u64, first: Nanos) -> Box<Self> {
         Box::new(Self {
             key,
             stream: None,

@@ -20,7 +20,7 @@ pub(crate) const HOST: &str = "shop.test";
 pub(crate) struct Bed {
     pub(crate) cgroup: Cgroup,
     pub(crate) origin: Origin,
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     network: Network,
 }
 
@@ -55,16 +55,12 @@ impl Bed {
     }
 
     /// The auditor with a configuration, attached.
-    pub(crate) fn audit_with(&self, configuration: &str) -> Result<AuditorProcess> {
+    pub(crate) fn audit_configured(&self, configuration: &str) -> Result<AuditorProcess> {
         let mut file = NamedTempFile::new()?;
         file.write_all(configuration.as_bytes())?;
         let arguments = vec!["--config".into(), file.path().into()];
         // It is attached when this returns, so it has read the file.
-        AuditorProcess::start(
-            &self.cgroup,
-            self.manifests.path(),
-            Options { arguments, ..Options::default() },
-        )
+        self.audit_with(Options { arguments, ..Options::default() })
     }
 
     /// The auditor, attached.

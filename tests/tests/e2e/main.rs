@@ -11,5 +11,7 @@ mod hardship;
 mod nginx;
 mod odd;
 mod proxied;
+mod reload;
+mod replay;
 mod traffic;
 mod upgrade;

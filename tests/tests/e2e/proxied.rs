@@ -137,7 +137,7 @@ fn check(
     let server = place.nginx(&place.bed.cgroup, listen, header)?;
     let balancer = place.haproxy(&place.balancer, frontend, how)?;
     let configuration = configuration.replace("BALANCER", &place.bed.address(5).to_string());
-    let auditor = place.bed.audit_with(&configuration)?;
+    let auditor = place.bed.audit_configured(&configuration)?;
     place.ask()?;
     balancer.stop()?;
     let log = server.stop()?;
@@ -246,7 +246,7 @@ fn sent_to_the_backend() -> Result<()> {
         let place = Place::new()?;
         let server = place.nginx(&place.balancer, "proxy_protocol", "proxy_protocol")?;
         let balancer = place.haproxy(&place.bed.cgroup, "", how)?;
-        let auditor = place.bed.audit_with("")?;
+        let auditor = place.bed.audit_configured("")?;
         place.ask()?;
         balancer.stop()?;
         server.stop()?;

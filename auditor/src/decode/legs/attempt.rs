@@ -64,6 +64,12 @@ impl Attempt {
     pub fn status(&self) -> Option<u16> {
         Some(self.exchange.as_ref()?.response.head.as_ref()?.status()).filter(|status| *status > 0)
     }
+
+    /// Whether it is over and left reason to try again: no answer, or one that proxies can be told to take as a failure
+    /// (nginx's `proxy_next_upstream`, `HAProxy`'s `retry-on`).
+    pub(super) fn has_failed(&self) -> bool {
+        self.exchange.is_some() && self.status().is_none_or(|status| status >= 400)
+    }
 }
 
 /// Headers that ask for authorization and say what for: ingress-nginx's and nginx's `auth_request`, Traefik's `ForwardAuth`.
@@ -75,7 +81,12 @@ pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
     let status = client.response.head.as_ref().map(|response| response.status()).filter(|status| *status > 0);
     for attempt in attempts.iter_mut() {
         let rewritten = attempt.head.target() != request.target();
-        let asks = rewritten && AUTH_HEADERS.iter().any(|name| attempt.head.get(name).is_some());
+        // A client may send such a header too, and the controller hand it on.
+        let added = |name: &&str| {
+            let value = attempt.head.get(name);
+            value.is_some() && value != request.get(name)
+        };
+        let asks = rewritten && AUTH_HEADERS.iter().any(added);
         attempt.purpose = if asks { Purpose::Auth } else { Purpose::Unknown };
     }
     // The last with the client's status answered; without one, the last that answered at all, or that was made.
@@ -92,7 +103,7 @@ pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
                 Purpose::Main
             } else if attempt.head.target() != target {
                 Purpose::Unknown
-            } else if ended_before(attempt, started) {
+            } else if attempt.has_failed() && ended_before(attempt, started) {
                 Purpose::Retry
             } else {
                 Purpose::Mirror

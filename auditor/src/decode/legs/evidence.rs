@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use memchr::memchr;
+
 use crate::decode::http1::head::Head;
 use crate::decode::legs::Party;
 
@@ -13,22 +15,24 @@ pub(super) struct Rank(u8, Certain);
 /// Whether the only candidate is certain; says nothing of how well it fits.
 type Certain = bool;
 
-const REQUEST_ID: u8 = 32;
-const IDLE: u8 = 16;
-const TARGET: u8 = 8;
-const CLIENT: u8 = 4;
-const HOST: u8 = 2;
+/// Not the address of another client: that is written down by the controller itself.
+const AGREES: u8 = 32;
+const TARGET: u8 = 16;
+const CLIENT: u8 = 8;
+const HOST: u8 = 4;
+/// No attempt is running.
+const IDLE: u8 = 2;
 const LENGTH: u8 = 1;
 
 impl Rank {
-    /// Both carry the same request id or trace id, which the client had chosen.
-    pub(super) fn request_id(self) -> bool {
-        self.0 & REQUEST_ID != 0
+    /// Nothing is forwarded for another client's address.
+    pub(super) fn agrees(self) -> bool {
+        self.0 & AGREES != 0
     }
 
-    /// The target is that of the request, and so are the client's address or, for its first attempt, the host; and
-    /// nothing speaks against it.
-    pub(super) fn identifies(self) -> bool {
+    /// The request id is the same; or the trace id, and what is left of the target; or the target, and with it the
+    /// client's address or, for its first attempt, the host. And nothing speaks against it.
+    pub(super) fn is_certain(self) -> bool {
         self.1
     }
 }
@@ -57,8 +61,8 @@ impl<'a> Evidence<'a> {
     pub(super) fn rank(&self, original: &Head, party: &Party, idle: bool) -> Option<Rank> {
         let same = |name| self.head.get(name).is_some_and(|value| original.get(name) == Some(value));
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
-        let id = (self.request_id.is_some() && original.get("x-request-id") == self.request_id)
-            || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
+        let request_id = self.request_id.is_some() && original.get("x-request-id") == self.request_id;
+        let id = request_id || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
         // Nothing is the same where it is not known.
         let target = self.head.target() == original.target() && !original.target().is_empty();
         let host = same("host");
@@ -69,22 +73,35 @@ impl<'a> Evidence<'a> {
         let method = (self.head.method() == original.method() && !original.method().is_empty())
             || (self.head.method() == b"GET" && as_get(original))
             || (self.head.protocol().is_some() && original.method() == b"GET");
-        let related = target || related(self.head.target(), original.target());
-        if !(id || (method && (target || (related && (host || client)) || (host && client)))) {
+        let near = target || is_related(self.head.target(), original.target());
+        if !(id || (method && (target || (near && (host || client)) || (host && client)))) {
             return None;
         }
-        // Another client's address, or an id that was replaced, may be the controller's doing, and may not.
-        let against = (self.client.is_some() && !client)
-            || (self.request_id.is_some()
-                && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id));
-        let identifies = target && !against && (client || (host && idle));
-        let bits = bit(id, REQUEST_ID)
-            | bit(idle, IDLE)
+        // What a trusted proxy before the controller wrote is handed on, or believed and written again.
+        let agrees = client
+            || match self.client {
+                None => true,
+                Some(Named::Address(address)) => self::client(original) == Some(address),
+                Some(Named::End(_)) => false,
+            };
+        // An id that was replaced may be the controller's doing, and may not.
+        let replaced = self.request_id.is_some()
+            && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id);
+        // A trace has many requests by nature.
+        let is_certain =
+            agrees && (request_id || (id && near) || (target && !replaced && (client || (host && idle))));
+        let bits = bit(agrees, AGREES)
             | bit(target, TARGET)
             | bit(client, CLIENT)
             | bit(host, HOST)
+            | bit(idle, IDLE)
             | bit(same("content-length"), LENGTH);
-        Some(Rank(bits, identifies))
+        Some(Rank(bits, is_certain))
+    }
+
+    /// Whether the request may be `original` with a prefix of its path removed or added, as far as the targets tell.
+    pub(super) fn is_rewrite_of(&self, original: &Head) -> bool {
+        is_related(self.head.target(), original.target())
     }
 }
 
@@ -113,11 +130,23 @@ pub(super) fn ids(head: &Head) -> impl Iterator<Item = Vec<u8>> {
     request.into_iter().chain(trace_id(head).map(|id| tagged(b't', &id)))
 }
 
-/// Whether one path ends with the other, as a proxy makes it that removes or adds a prefix.
-fn related(forwarded: &[u8], original: &[u8]) -> bool {
+/// Whether one path ends with the other and both have the same query, as a proxy makes it that removes or adds a prefix.
+fn is_related(forwarded: &[u8], original: &[u8]) -> bool {
+    let ((forwarded, asked), (original, had)) = (split_query(forwarded), split_query(original));
     let (long, short) =
         if forwarded.len() > original.len() { (forwarded, original) } else { (original, forwarded) };
-    short.len() > 1 && long.ends_with(short)
+    asked == had && short.len() > 1 && short.len() < long.len() && long.ends_with(short)
+}
+
+/// What targets have in common that are related: the last segment of the path, and the query.
+pub(super) fn tail(target: &[u8]) -> &[u8] {
+    let (path, _) = split_query(target);
+    let start = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    target.get(start..).unwrap_or(target)
+}
+
+fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    target.split_at(memchr(b'?', target).unwrap_or(target.len()))
 }
 
 /// The address that the proxy saw, as it wrote it down: the last of `X-Forwarded-For` (appended by the proxy itself),

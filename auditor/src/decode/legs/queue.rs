@@ -23,6 +23,11 @@ struct Queue {
 }
 
 impl Targets {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
     /// Adds a request.
     pub(super) fn push(&mut self, target: &[u8], key: Key) {
         let queue = self.queues.entry(self.hasher.hash_one(target)).or_default();

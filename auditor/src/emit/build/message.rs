@@ -3,6 +3,7 @@
 use super::Settings;
 use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
 use crate::decode::http1::head::{Head, Version};
+use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
 use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
@@ -141,8 +142,9 @@ pub(super) fn observation(exchange: &Exchange) -> Observation {
     }
     let doubtful =
         [Note::FramingLost, Note::UnknownFields, Note::HeadMissing, Note::Contradicted, Note::Refused];
-    let lost =
-        exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note));
+    let lost = exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note))
+        // Whether the client stopped in the middle of its head, or the rest was not seen, cannot be told apart.
+        || exchange.malformed == Some(Malformed::Unfinished);
     Observation { complete: missing == 0 && !lost, missing_bytes: Count::new(missing), notes }
 }
 

@@ -10,7 +10,7 @@ use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
 use crate::decode::http1::head::Head;
 use crate::decode::legs::{self, Attempt, Party, Purpose};
 use crate::emit::model::http::{Agrees, AnsweredBy, Backend, HttpRequest, Join, Outcome, Role, Route};
-use crate::emit::model::{Count, Event, Kind, Text};
+use crate::emit::model::{Count, Event, Kind, Observation, Text};
 
 impl Builder {
     pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
@@ -22,6 +22,7 @@ impl Builder {
         let (client, notes) = client::of_request(party, head, &self.settings);
         observation.notes.extend(notes);
         observation.notes.extend(tls::sni_differs(party.tls.as_deref(), head));
+        add_missing(&mut observation, attempts);
         let (route, verdict) = self.judge(head, status, answered_by, answering);
         if let Some(verdict) =
             verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
@@ -142,6 +143,17 @@ fn outcome(exchange: &Exchange, answering: Option<&Attempt>) -> Outcome {
         .is_some_and(|exchange| matches!(exchange.outcome, Ended::ResetByServer | Ended::ClosedByServer));
     let controller = if by_backend { Outcome::ResetByBackend } else { Outcome::ResetByController };
     message::outcome(exchange.outcome, controller, Outcome::ResetByClient)
+}
+
+/// What is missing of the attempts is missing of what the event tells.
+fn add_missing(observation: &mut Observation, attempts: &[Attempt]) {
+    let exchanges = attempts.iter().filter_map(|attempt| attempt.exchange.as_deref());
+    let missing: u64 = exchanges.map(Exchange::missing_bytes).sum();
+    if missing > 0 {
+        observation.complete = false;
+        observation.missing_bytes = Count::new(observation.missing_bytes.get() + missing);
+        observation.notes.push(Text::from_static("backend_bytes_missing"));
+    }
 }
 
 /// From the first byte of an attempt to its last.

@@ -229,7 +229,9 @@ impl Http1 {
     }
 
     fn outcome(&self, exchange: &Exchange, end: End, reset_by: Option<Role>) -> Outcome {
-        if exchange.request.hit || exchange.response.hit || end == End::Lost {
+        // Its response may be in what was not understood.
+        let unread = !exchange.response.done && matches!(self.response.state, State::Unread(_));
+        if exchange.request.hit || exchange.response.hit || unread || end == End::Lost {
             return Outcome::Incomplete;
         }
         if end == End::TimedOut {
