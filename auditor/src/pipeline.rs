@@ -10,7 +10,7 @@ mod coverage;
 mod early;
 mod record;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ pub struct Limits {
 pub struct Pipeline<F> {
     limits: Limits,
     feedback: F,
-    connections: HashMap<ConnectionId, Connection>,
+    /// Hashed quickly: cookies are the kernel's choice, and the seed is random.
+    connections: foldhash::HashMap<ConnectionId, Connection>,
     /// Both ends of what the controller opened, to recognise a hop inside itself.
     opened: HashSet<(SocketAddr, SocketAddr)>,
     /// Where the controller listens, for connections whose start was not seen.
@@ -64,7 +65,7 @@ pub struct Pipeline<F> {
     early: Early,
     legs: Legs,
     /// Connections of which a stream waits for a missing range.
-    waiting: HashSet<ConnectionId>,
+    waiting: foldhash::HashSet<ConnectionId>,
     held: usize,
     coverage: Coverage,
     builder: Builder,
@@ -86,12 +87,12 @@ impl<F: Feedback> Pipeline<F> {
         Self {
             limits,
             feedback,
-            connections: HashMap::new(),
+            connections: foldhash::HashMap::default(),
             opened: HashSet::new(),
             listeners: HashSet::new(),
             early: Early::default(),
             legs: Legs::default(),
-            waiting: HashSet::new(),
+            waiting: foldhash::HashSet::default(),
             held: 0,
             coverage: Coverage::default(),
             builder: Builder::new(settings, attribution, begun),

@@ -14,8 +14,10 @@ mod evidence;
 mod party;
 mod queue;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 pub use attempt::{Attempt, Join, Purpose};
 use evidence::Evidence;

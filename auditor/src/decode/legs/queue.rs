@@ -1,7 +1,7 @@
 //! Client requests by their target, oldest first, with cheap insertion and removal however many share one.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use super::Key;
@@ -10,7 +10,7 @@ use super::Key;
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     hasher: RandomState,
-    queues: HashMap<u64, Queue>,
+    queues: foldhash::HashMap<u64, Queue>,
     none: VecDeque<Key>,
 }
 
