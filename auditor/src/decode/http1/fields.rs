@@ -189,7 +189,7 @@ impl Scan {
             self.defect.get_or_insert(Malformed::TooManyFields);
             return;
         }
-        let token = line.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let token = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let regular = token > 0 && line.get(token) == Some(&b':');
         let colon = if regular { Some(token) } else { memchr(b':', line) };
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
@@ -199,12 +199,15 @@ impl Scan {
                 self.defect.get_or_insert(Malformed::FieldName);
             }
         }
-        let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
-        let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let trail = value.iter().skip(lead).rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let end = at + line.len();
-        let start = end - value.len() + lead;
-        self.lines.push((Span::new(at, at + name.len()), Span::new(start, end - trail)));
+        let mut value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
+        while let [b' ' | b'\t', rest @ ..] = value {
+            value = rest;
+        }
+        let start = at + line.len() - value.len();
+        while let [rest @ .., b' ' | b'\t'] = value {
+            value = rest;
+        }
+        self.lines.push((Span::new(at, at + name.len()), Span::new(start, start + value.len())));
         self.know(name);
     }
 
