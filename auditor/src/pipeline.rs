@@ -153,7 +153,9 @@ impl<F: Feedback> Pipeline<F> {
 
     /// Takes the events made since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        // The next ones will be about as many.
+        let room = Vec::with_capacity(self.events.len());
+        std::mem::replace(&mut self.events, room)
     }
 
     /// Connections followed.
