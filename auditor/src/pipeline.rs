@@ -59,7 +59,8 @@ pub struct Limits {
 pub struct Pipeline<F> {
     limits: Limits,
     feedback: F,
-    connections: HashMap<ConnectionId, Connection>,
+    /// Hashed quickly: cookies are the kernel's choice, and the seed is random.
+    connections: foldhash::HashMap<ConnectionId, Connection>,
     /// Both ends of what the controller opened, to recognise a hop inside itself.
     opened: HashSet<(SocketAddr, SocketAddr)>,
     /// Where the controller listens, for connections whose start was not seen.
@@ -71,7 +72,7 @@ pub struct Pipeline<F> {
     awaiting: HashMap<ClientRandom, ConnectionId>,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
-    waiting: HashSet<ConnectionId>,
+    waiting: foldhash::HashSet<ConnectionId>,
     /// Connections that may hold bytes, each once, and how many all of them hold.
     holding: Vec<ConnectionId>,
     held: usize,
@@ -97,14 +98,14 @@ impl<F: Feedback> Pipeline<F> {
         Self {
             limits,
             feedback,
-            connections: HashMap::new(),
+            connections: foldhash::HashMap::default(),
             opened: HashSet::new(),
             listeners: HashSet::new(),
             early: Early::default(),
             tls: Context::default(),
             awaiting: HashMap::new(),
             legs: Legs::default(),
-            waiting: HashSet::new(),
+            waiting: foldhash::HashSet::default(),
             holding: Vec::new(),
             held: 0,
             full_until: 0,
@@ -168,7 +169,9 @@ impl<F: Feedback> Pipeline<F> {
 
     /// Takes the events made since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        // The next ones will be about as many.
+        let room = Vec::with_capacity(self.events.len());
+        std::mem::replace(&mut self.events, room)
     }
 
     /// Connections followed.

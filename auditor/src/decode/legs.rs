@@ -17,8 +17,10 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 pub use attempt::{Attempt, Join, Purpose};
 pub use party::{Leg, Party};

@@ -189,7 +189,7 @@ impl Scan {
             self.defect.get_or_insert(Malformed::TooManyFields);
             return;
         }
-        let token = line.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let token = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let regular = token > 0 && line.get(token) == Some(&b':');
         let colon = if regular { Some(token) } else { memchr(b':', line) };
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
@@ -199,12 +199,15 @@ impl Scan {
                 self.defect.get_or_insert(Malformed::FieldName);
             }
         }
-        let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
-        let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let trail = value.iter().skip(lead).rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let end = at + line.len();
-        let start = end - value.len() + lead;
-        self.lines.push((Span::new(at, at + name.len()), Span::new(start, end - trail)));
+        let mut value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
+        while let [b' ' | b'\t', rest @ ..] = value {
+            value = rest;
+        }
+        let start = at + line.len() - value.len();
+        while let [rest @ .., b' ' | b'\t'] = value {
+            value = rest;
+        }
+        self.lines.push((Span::new(at, at + name.len()), Span::new(start, start + value.len())));
         self.know(name);
     }
 
@@ -253,22 +256,18 @@ pub(super) fn is_token(name: &[u8]) -> bool {
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
+
+/// Which bytes a token may hold: looked up rather than compared, for each byte of each name is asked about.
+#[expect(clippy::indexing_slicing, reason = "in a constant: what is out of bounds does not compile")]
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = u8::MAX;
+    while byte > 0 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte -= 1;
+    }
+    table
+};

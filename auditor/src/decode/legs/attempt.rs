@@ -96,12 +96,12 @@ pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
     };
     let open = attempts.iter().enumerate().filter(|(_, attempt)| attempt.purpose == Purpose::Unknown);
     let Some((main, answering)) = open.max_by_key(|(_, attempt)| likely(attempt)) else { return };
-    let (started, target) = (answering.started, answering.head.target().to_vec());
+    let (started, head) = (answering.started, Arc::clone(&answering.head));
     for (place, attempt) in attempts.iter_mut().enumerate() {
         if attempt.purpose == Purpose::Unknown {
             attempt.purpose = if place == main {
                 Purpose::Main
-            } else if attempt.head.target() != target {
+            } else if attempt.head.target() != head.target() {
                 Purpose::Unknown
             } else if attempt.has_failed() && ended_before(attempt, started) {
                 Purpose::Retry

@@ -123,11 +123,17 @@ impl Named {
     }
 }
 
-/// The ids that a request came with, told apart by a first byte.
-pub(super) fn ids(head: &Head) -> impl Iterator<Item = Vec<u8>> {
-    let tagged = |tag: u8, id: &[u8]| [&[tag], id].concat();
-    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(|id| tagged(b'r', &id));
-    request.into_iter().chain(trace_id(head).map(|id| tagged(b't', &id)))
+/// An id that a request came with.
+#[derive(Debug, Hash)]
+pub(super) enum Id<'a> {
+    Request(Cow<'a, [u8]>),
+    Trace(TraceId),
+}
+
+/// The ids that a request came with.
+pub(super) fn ids(head: &Head) -> impl Iterator<Item = Id<'_>> {
+    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(Id::Request);
+    request.into_iter().chain(trace_id(head).map(Id::Trace))
 }
 
 /// Whether one path ends with the other and both have the same query, as a proxy makes it that removes or adds a prefix.

@@ -105,12 +105,16 @@ fn without_query(head: &Head, name: &str) -> Option<Text> {
 
 /// The parameters that may be shown, in their order; none if there is none.
 fn allowed(query: &[u8], allow: &[String]) -> Option<Vec<u8>> {
-    let shown = query.split(|byte| *byte == b'&').filter(|parameter| {
+    let mut parameters = query.split(|byte| *byte == b'&').filter(|parameter| {
         let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
         allow.iter().any(|allowed| allowed.as_bytes() == name)
     });
-    let shown: Vec<&[u8]> = shown.collect();
-    (!shown.is_empty()).then(|| shown.join(&b'&'))
+    let mut shown = parameters.next()?.to_vec();
+    for parameter in parameters {
+        shown.push(b'&');
+        shown.extend_from_slice(parameter);
+    }
+    Some(shown)
 }
 
 /// How it ended; the one that answers is the controller on a client's leg, the backend on the other.

@@ -6,6 +6,7 @@ use crate::capture::record::How;
 use crate::decode::http1::Limits;
 use crate::decode::http1::connection::Http1;
 use crate::decode::http1::exchange::{Decoded, Reason};
+use crate::decode::http1::fields;
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
 
@@ -328,4 +329,13 @@ fn lost_bytes_before_the_first_turn_are_not_fatal_to_a_joined_connection() {
         .server(OK)
         .close()
         .check(&["GET / -> 200"]);
+}
+
+#[test]
+fn token_bytes_are_those_of_rfc_9110() {
+    let marks = b"!#$%&'*+-.^_`|~";
+    for byte in 0..=u8::MAX {
+        let expected = byte.is_ascii_alphanumeric() || marks.contains(&byte);
+        assert_eq!(fields::is_token_byte(byte), expected, "{byte:#x}");
+    }
 }
