@@ -6,6 +6,7 @@
 mod bed;
 mod caddy;
 mod haproxy;
+mod http2;
 mod nginx;
 mod odd;
 mod traffic;

@@ -136,7 +136,10 @@ impl Http2 {
         }
         if id <= self.highest {
             // Trailers may have been on their way when the server reset the stream.
-            return if block.end_stream { () } else { self.stray(out, &block, time) };
+            if !block.end_stream {
+                self.stray(out, &block, time);
+            }
+            return;
         }
         self.highest = id;
         if self.uncertain {
