@@ -23,12 +23,19 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Inner {
-    /// Nothing was read. Held is what may be HTTP/2, of requests and of responses.
-    Fresh(Http1, Option<Box<[Hold; 2]>>),
+    /// Nothing was read.
+    Fresh(Http1, Option<Box<Held>>),
     Http1(Http1),
     Http2(Box<Http2>),
     /// It was open before.
     Joined(Box<(Http1, Http2)>),
+}
+
+/// What may be HTTP/2, of each direction.
+#[derive(Debug, Default)]
+struct Held {
+    requests: Hold,
+    responses: Hold,
 }
 
 impl Decoder {
@@ -181,8 +188,11 @@ impl Decoder {
     pub fn pending(&self, direction: Direction) -> u64 {
         match &self.inner {
             Inner::Fresh(_, Some(held)) => {
-                let [requests, responses] = held.as_ref();
-                if direction == self.requests { requests.len } else { responses.len }
+                if direction == self.requests {
+                    held.requests.len
+                } else {
+                    held.responses.len
+                }
             }
             Inner::Fresh(http1, None) | Inner::Http1(http1) => http1.pending(direction),
             Inner::Http2(http2) => http2.pending(direction),
@@ -218,7 +228,8 @@ impl Decoder {
     fn fresh(&mut self, sink: &mut Sink<'_>, direction: Direction, piece: Piece<'_>, time: Nanos) {
         let is_request = direction == self.requests;
         let Inner::Fresh(_, held) = &mut self.inner else { return };
-        let seen = held.as_ref().map_or(0, |held| held[0].len);
+        let (seen, settings) =
+            held.as_ref().map_or((0, false), |held| (held.requests.len, held.responses.len > 0));
         let may_be = match piece {
             Piece::Data(bytes) if is_request => {
                 let wanted =
@@ -227,8 +238,8 @@ impl Decoder {
                 wanted.get(..shared) == bytes.get(..shared)
             }
             // A server may speak first, with its settings (RFC 9113, 3.4).
-            Piece::Data(bytes) => held.as_ref().is_some_and(|held| held[1].len > 0) || is_settings(bytes),
-            Piece::Hole { .. } => !is_request && held.as_ref().is_some_and(|held| held[1].len > 0),
+            Piece::Data(bytes) => settings || is_settings(bytes),
+            Piece::Hole { .. } => !is_request && settings,
             Piece::Fin | Piece::Reset => false,
         };
         if !may_be {
@@ -236,10 +247,9 @@ impl Decoder {
             return self.feed(sink, direction, piece, time);
         }
         let held = held.get_or_insert_default();
-        let [requests, responses] = held.as_mut();
-        if is_request { &mut *requests } else { &mut *responses }.push(piece, time);
-        let whole = requests.len >= PREFACE.len() as u64;
-        if whole || responses.weight > sink.limits.held_bytes {
+        if is_request { &mut held.requests } else { &mut held.responses }.push(piece, time);
+        let whole = held.requests.len >= PREFACE.len() as u64;
+        if whole || held.responses.weight > sink.limits.held_bytes {
             self.decide(sink);
         }
     }
@@ -247,10 +257,10 @@ impl Decoder {
     /// Takes what is held for what it is, as far as that is known.
     fn decide(&mut self, sink: &mut Sink<'_>) {
         let Inner::Fresh(http1, held) = &mut self.inner else { return };
-        let held = held.take().unwrap_or_default();
-        let preface = held[0].len >= PREFACE.len() as u64;
+        let Held { requests, responses } = *held.take().unwrap_or_default();
+        let preface = requests.len >= PREFACE.len() as u64;
         // A server that begins with settings speaks HTTP/2, also where its client's first bytes are missing.
-        let settings = held[0].len == 0 && held[1].len > 0;
+        let settings = requests.len == 0 && responses.len > 0;
         if preface || settings {
             let mut http2 = Http2::new(self.requests, How::Passive, http2::Limits::default());
             for direction in [Direction::Ingress, Direction::Egress] {
@@ -263,7 +273,7 @@ impl Decoder {
             self.inner = Inner::Http1(std::mem::replace(http1, fresh));
         }
         let directions = [self.requests, self.requests.opposite()];
-        for (direction, hold) in directions.into_iter().zip(*held) {
+        for (direction, hold) in directions.into_iter().zip([requests, responses]) {
             for (kept, time) in hold.pieces {
                 self.feed(sink, direction, kept.piece(), time);
             }

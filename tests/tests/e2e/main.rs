@@ -8,6 +8,7 @@ mod caddy;
 mod forged;
 mod haproxy;
 mod hardship;
+mod http2;
 mod nginx;
 mod odd;
 mod proxied;

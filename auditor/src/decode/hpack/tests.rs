@@ -262,18 +262,19 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
 }
 
 fn integer(out: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
+    let octet = |value: usize| u8::try_from(value).unwrap();
     let mask = (1usize << prefix) - 1;
     if value < mask {
-        out.push(first | value as u8);
+        out.push(first | octet(value));
         return;
     }
-    out.push(first | mask as u8);
+    out.push(first | octet(mask));
     let mut rest = value - mask;
     while rest >= 128 {
-        out.push(0x80 | (rest % 128) as u8);
+        out.push(0x80 | octet(rest % 128));
         rest /= 128;
     }
-    out.push(rest as u8);
+    out.push(octet(rest));
 }
 
 proptest! {

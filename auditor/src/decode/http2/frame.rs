@@ -101,7 +101,7 @@ impl Frame {
             Kind::Ping => self.length == 8,
             Kind::GoAway => self.length >= 8,
             Kind::Settings if self.has(flag::ACK) => self.length == 0,
-            Kind::Settings => self.length % 6 == 0,
+            Kind::Settings => self.length.is_multiple_of(6),
             Kind::Data => self.length >= padding,
             Kind::Headers => self.length >= padding + priority,
             Kind::PushPromise => self.length >= padding + 4,

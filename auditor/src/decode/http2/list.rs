@@ -67,6 +67,11 @@ impl List {
         self.cut.get_or_insert(why);
     }
 
+    /// The bound that was passed.
+    pub(super) fn passed(&self) -> Option<Malformed> {
+        self.cut
+    }
+
     /// Whether a pseudo-header field is among what is known: then these are no trailers.
     pub(super) fn has_pseudo(&self) -> bool {
         self.method.is_some()

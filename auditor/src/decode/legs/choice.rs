@@ -3,7 +3,9 @@
 //! Consumes the head of a request to a backend and the requests of clients that are open; produces the best of those that
 //! fit. Ids go first, then the target, then what is related to it; what is looked at is bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use super::evidence::{self, Evidence};
 use super::{Client, Join, Key, Legs, Party};

@@ -94,6 +94,11 @@ impl Http2 {
         if let Err(error) = result {
             return self.refuse(out, role, Defect::Hpack(error), time);
         }
+        if let Some(malformed) = list.passed().filter(|_| matches!(block.cut, None | Some(Cut::TooLarge))) {
+            let (direction, offset) = (self.direction(role), block.offset);
+            let reason = Reason::Malformed(malformed);
+            out.push(Decoded::Trouble(Trouble { direction, offset, bytes: 0, reason, time }));
+        }
         match role {
             _ if block.push => {}
             Role::Request => self.request_block(out, block, list, time),
@@ -111,6 +116,10 @@ impl Http2 {
     fn request_block(&mut self, out: &mut Vec<Decoded>, block: Block, list: List, time: Nanos) {
         let id = block.stream;
         if let Some(exchange) = self.streams.get_mut(&id) {
+            if exchange.request.hit && exchange.request.done {
+                // The end of a request of which a part was missed.
+                return;
+            }
             if exchange.request.done {
                 // 5.1: closed, or half closed. In step, the server takes it for an error; else its beginning was missed.
                 return self.stray(out, &block, time);
@@ -136,7 +145,10 @@ impl Http2 {
         }
         if id <= self.highest {
             // Trailers may have been on their way when the server reset the stream.
-            return if block.end_stream { () } else { self.stray(out, &block, time) };
+            if !block.end_stream {
+                self.stray(out, &block, time);
+            }
+            return;
         }
         self.highest = id;
         if self.uncertain {

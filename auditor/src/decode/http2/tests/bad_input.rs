@@ -275,6 +275,7 @@ fn heads_are_bounded() {
         rig.check(&["1 GET /flood -> 431"]);
         assert_eq!(rig.last().malformed, Some(Malformed::HeadTooLarge));
         assert!(rig.last().request.head.as_ref().unwrap().raw().len() <= 65_536);
+        assert_eq!(rig.reasons(), [Reason::Malformed(Malformed::HeadTooLarge)]);
         rig.client(get(3, "/next")).server(ok(3, true)).check(&["1 GET /flood -> 431", "3 GET /next -> 200"]);
     }
     // Short blocks that are long when decoded: an entry of 4 KiB, 10,000 times; a name and value of a byte, likewise.

@@ -224,7 +224,7 @@ fn conversation() -> impl Strategy<Value = Vec<Vec<u8>>> {
                     }
                     let index = number % 10;
                     if index < entries {
-                        more.push(0xbe + index as u8);
+                        more.push(0xbe + u8::try_from(index).unwrap());
                     }
                     let path = format!("/{stream}");
                     let fields =

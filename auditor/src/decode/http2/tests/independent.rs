@@ -35,7 +35,7 @@ impl Call {
         [200, 201, 404, 302, 503][self.0 / 2 % 5]
     }
     fn trailers(self) -> bool {
-        self.0 % 3 == 0
+        self.0.is_multiple_of(3)
     }
     /// The server resets it instead of ending it.
     fn is_reset(self) -> bool {

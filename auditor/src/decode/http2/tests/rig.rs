@@ -31,7 +31,7 @@ pub(super) const PRIO: u8 = 0x20;
 /// A frame (RFC 9113, 4.1).
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
-    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
     bytes.extend([kind, flags]);
     bytes.extend(stream.to_be_bytes());
     bytes.extend(payload);
