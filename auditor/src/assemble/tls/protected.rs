@@ -302,13 +302,13 @@ impl Tls {
         Err(Stop::Skip(skipped))
     }
 
-    fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
+    pub(super) fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
         let own = self.session.client_random.map(ClientRandom);
         let other = self.session.secrets.filter(|other| Some(*other) != own);
         [own, other].into_iter().flatten().find_map(|random| cx.secrets.get(&random, label))
     }
 
-    fn derive(
+    pub(super) fn derive(
         &self,
         protection: Protection,
         secret: &Secret,
@@ -358,7 +358,7 @@ impl Tls {
 }
 
 impl Lane {
-    fn arm(&mut self, keys: Keys, secret: Secret) {
+    pub(super) fn arm(&mut self, keys: Keys, secret: Secret) {
         self.sequence = 0;
         // A key update derives the next secret from this one (RFC 8446, 7.2); in TLS 1.2 there is none.
         self.secret = (self.stage == Stage::Application).then_some(secret);
@@ -399,7 +399,7 @@ fn open_updated(
     false
 }
 
-fn label(protection: Protection, role: Role, stage: Stage) -> Label {
+pub(super) fn label(protection: Protection, role: Role, stage: Stage) -> Label {
     match (role, stage) {
         _ if !protection.tls13 => Label::Master,
         (_, Stage::Early) => Label::ClientEarly,
