@@ -31,6 +31,10 @@ impl Tls {
             self.facts.completed = true;
         }
         let Some(protection) = self.session.protection else {
+            if header.content == ContentType::Handshake {
+                // What cannot be read here is a Finished: the first record after ChangeCipherSpec (RFC 5246, 7.4.9).
+                self.finished(role);
+            }
             let old = self.session.version.is_some_and(|version| version < Version::Tls12);
             return Err(Stop::Unread(if old { Reason::Version } else { Reason::Suite }));
         };

@@ -199,7 +199,7 @@ fn a_hole_in_the_handshake_costs_facts_only() {
         rig.finish();
         for (out, sent) in rig.taken.out.iter().zip(&conversation.sent) {
             assert_eq!(out.bytes, *sent);
-            assert_eq!(out.lost, []);
+            assert!(out.lost.is_empty());
         }
         assert_eq!(rig.tls.facts().server_certificate, None);
         assert!(rig.tls.facts().completed);

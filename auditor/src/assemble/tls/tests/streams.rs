@@ -88,7 +88,7 @@ fn check_holes(rig: &Rig, conversation: &Conversation) {
             expected[*at..at + len].fill(0);
         }
         assert!(out.bytes == expected);
-        assert_eq!(out.lost, []);
+        assert!(out.lost.is_empty());
     }
 }
 
