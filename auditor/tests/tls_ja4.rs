@@ -2,8 +2,7 @@
 //!
 //! The captures are those of the JA4 project in the shared corpora (`AUDITOR_CORPORA`, or beside the repository). Without
 //! them the test says so on stderr and checks nothing.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail by panicking")]
-#![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

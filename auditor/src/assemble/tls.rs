@@ -29,6 +29,7 @@ mod messages;
 mod protected;
 mod record;
 mod records;
+mod search;
 mod session;
 mod suite;
 mod wire;
@@ -114,10 +115,13 @@ impl Tls {
         self.settle(cx, sink);
     }
 
-    /// Says that secrets have come: reads what waited for them.
-    pub fn secrets_arrived(&mut self, cx: &mut Context, time: Nanos, sink: &mut dyn Sink) {
-        let _ = time;
+    /// Says that secrets have come: reads what waited for them. Records that were given up before are lost, what comes after
+    /// them is read.
+    pub fn secrets_arrived(&mut self, cx: &mut Context, _time: Nanos, sink: &mut dyn Sink) {
         self.settle(cx, sink);
+        for role in [Role::Server, Role::Client] {
+            self.late_secrets(cx, role);
+        }
     }
 
     /// Gives up what has waited long enough at `now`.
@@ -136,6 +140,7 @@ impl Tls {
         let role = self.role(direction);
         self.give_up(cx, role, time, sink);
         let lane = self.lane_mut(role);
+        lane.end_search();
         lane.reader.forget_bytes();
         lane.messages.forget_bytes();
         self.settle(cx, sink);
@@ -174,6 +179,15 @@ impl Tls {
     #[must_use]
     pub fn is_waiting(&self, direction: Direction) -> bool {
         self.lane(self.role(direction)).backlog.is_some()
+    }
+
+    /// Whether secrets that come now are of use: [`Self::secrets_arrived`].
+    #[must_use]
+    pub fn wants_secrets(&self) -> bool {
+        self.lanes.iter().any(|lane| {
+            let given_up = |unread: &lane::Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing);
+            lane.backlog.is_some() || lane.search.is_none() && lane.unread.as_ref().is_some_and(given_up)
+        })
     }
 
     /// When [`Self::expire`] will give something up, if anything is held back.
@@ -215,7 +229,8 @@ impl Tls {
     pub fn needed(&self, direction: Direction, plaintext_offset: u64) -> Option<u64> {
         let lane = self.lane(self.role(direction));
         if let Some(unread) = lane.unread {
-            return self.is_hopeless(unread.reason).then_some(u64::MAX);
+            let hopeless = lane.search.is_none() && !matches!(unread.reason, Reason::NoKey | Reason::Missing);
+            return hopeless.then_some(u64::MAX);
         }
         if lane.backlog.is_some() || lane.keys.is_none() {
             return None;
@@ -246,10 +261,6 @@ impl Tls {
         } else {
             place(lane.offset + (HEADER + header.len) as u64, ahead - holds)
         })
-    }
-
-    fn is_hopeless(&self, reason: Reason) -> bool {
-        !matches!(reason, Reason::NoKey)
     }
 
     fn role(&self, direction: Direction) -> Role {

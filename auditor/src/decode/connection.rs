@@ -102,7 +102,7 @@ impl Decoder {
     pub fn held_bytes(&self) -> usize {
         match &self.inner {
             Inner::Fresh(http1, held) => {
-                let held = held.iter().flat_map(|held| held.iter()).map(|hold| hold.weight).sum::<usize>();
+                let held = held.as_ref().map_or(0, |held| held.requests.weight + held.responses.weight);
                 http1.held_bytes() + held
             }
             Inner::Http1(http1) => http1.held_bytes(),

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::handshake::Messages;
 use super::keys::Keys;
 use super::record::{Held, Reader};
+use super::search::Search;
 use super::secrets::Secret;
 use super::trouble::Reason;
 use crate::assemble::{Absence, Piece};
@@ -72,6 +73,8 @@ impl Counts {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unread {
     pub(super) reason: Reason,
+    /// Where it begins.
+    pub(super) origin: u64,
     /// Where the part that no trouble has told of begins.
     pub(super) from: u64,
 }
@@ -218,6 +221,10 @@ pub(super) struct Lane {
     /// The end of the plaintext has been given out.
     pub(super) closed: bool,
     pub(super) unread: Option<Unread>,
+    /// Only while it is not read.
+    pub(super) search: Option<Box<Search>>,
+    /// Bytes that searches have tried.
+    pub(super) searched: u64,
     pub(super) backlog: Option<Box<Backlog>>,
 }
 
@@ -246,12 +253,14 @@ impl Lane {
     /// Bytes of the stream that are held and not counted.
     pub(super) fn pending(&self) -> u64 {
         let backlog = self.backlog.as_ref().map_or(0, |backlog| backlog.len());
-        backlog.saturating_add(self.reader.pending() as u64)
+        let search = self.search.as_ref().map_or(0, |search| search.pending());
+        backlog.saturating_add((self.reader.pending() + search) as u64)
     }
 
     /// Bytes of memory that are held.
     pub(super) fn weight(&self) -> usize {
         let backlog = self.backlog.as_ref().map_or(0, |backlog| backlog.weight());
-        backlog + self.reader.weight() + self.messages.weight()
+        let search = self.search.as_ref().map_or(0, |search| search.weight());
+        backlog + search + self.reader.weight() + self.messages.weight()
     }
 }

@@ -218,7 +218,7 @@ impl Tls {
         Some(())
     }
 
-    fn finished(&mut self, role: Role) -> KeysChange {
+    pub(super) fn finished(&mut self, role: Role) -> KeysChange {
         let tls13 = self.session.version == Some(Version::Tls13);
         if !tls13 {
             self.session.finished = self.session.finished.saturating_add(1);

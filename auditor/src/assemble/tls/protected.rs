@@ -31,6 +31,10 @@ impl Tls {
             self.facts.completed = true;
         }
         let Some(protection) = self.session.protection else {
+            if header.content == ContentType::Handshake {
+                // What cannot be read here is a Finished: the first record after ChangeCipherSpec (RFC 5246, 7.4.9).
+                self.finished(role);
+            }
             let old = self.session.version.is_some_and(|version| version < Version::Tls12);
             return Err(Stop::Unread(if old { Reason::Version } else { Reason::Suite }));
         };
@@ -302,13 +306,13 @@ impl Tls {
         Err(Stop::Skip(skipped))
     }
 
-    fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
+    pub(super) fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
         let own = self.session.client_random.map(ClientRandom);
         let other = self.session.secrets.filter(|other| Some(*other) != own);
         [own, other].into_iter().flatten().find_map(|random| cx.secrets.get(&random, label))
     }
 
-    fn derive(
+    pub(super) fn derive(
         &self,
         protection: Protection,
         secret: &Secret,
@@ -358,7 +362,7 @@ impl Tls {
 }
 
 impl Lane {
-    fn arm(&mut self, keys: Keys, secret: Secret) {
+    pub(super) fn arm(&mut self, keys: Keys, secret: Secret) {
         self.sequence = 0;
         // A key update derives the next secret from this one (RFC 8446, 7.2); in TLS 1.2 there is none.
         self.secret = (self.stage == Stage::Application).then_some(secret);
@@ -399,7 +403,7 @@ fn open_updated(
     false
 }
 
-fn label(protection: Protection, role: Role, stage: Stage) -> Label {
+pub(super) fn label(protection: Protection, role: Role, stage: Stage) -> Label {
     match (role, stage) {
         _ if !protection.tls13 => Label::Master,
         (_, Stage::Early) => Label::ClientEarly,

@@ -52,7 +52,7 @@ pub(super) enum BadHeader {
 }
 
 impl Header {
-    fn parse(bytes: [u8; HEADER]) -> Result<Self, BadHeader> {
+    pub(super) fn parse(bytes: [u8; HEADER]) -> Result<Self, BadHeader> {
         let [content, major, minor, high, low] = bytes;
         let content = ContentType::from_wire(content).ok_or(BadHeader::NotTls)?;
         // Versions are 0x0300 to 0x0304; the minor number of a first record may be anything (RFC 8446, 5.1: ignored).

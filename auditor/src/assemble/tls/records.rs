@@ -111,6 +111,7 @@ impl Tls {
         let (offset, cut) = (lane.offset, lane.reader.clear() as u64);
         lane.messages.reset();
         lane.count_unread(cut);
+        lane.end_search();
         if lane.unread.is_some() {
             self.tell_unread(role);
         } else if cut > 0 {
@@ -118,12 +119,19 @@ impl Tls {
         }
     }
 
-    fn data(&mut self, cx: &mut Context, role: Role, bytes: &[u8], time: Nanos, sink: &mut dyn Sink) {
+    pub(super) fn data(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        bytes: &[u8],
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let lane = self.lane_mut(role);
             if lane.unread.is_some() {
-                return lane.count_unread(rest.len() as u64);
+                return self.unread_data(cx, role, rest, time, sink);
             }
             match lane.reader.step(rest) {
                 Step::More => return,
@@ -178,14 +186,15 @@ impl Tls {
         while left > 0 {
             let lane = self.lane_mut(role);
             if lane.unread.is_some() {
-                return lane.count_unread(left);
+                return self.unread_hole(role, left);
             }
             let Some((taken, record)) = lane.reader.step_hole(left, reason) else {
                 self.lose(role, Reason::Missing, time, sink);
                 let lane = self.lane_mut(role);
-                let pending = lane.reader.clear() as u64;
+                let (origin, pending) = (lane.offset, lane.reader.clear() as u64);
                 lane.count_unread(pending + left);
-                return self.tell_unread(role);
+                self.tell_unread(role);
+                return self.start_search(cx, role, origin);
             };
             left -= taken;
             let Some(held) = record else { return };
@@ -230,7 +239,7 @@ impl Tls {
     /// Nothing that follows in a direction can be read.
     pub(super) fn lose(&mut self, role: Role, reason: Reason, time: Nanos, sink: &mut dyn Sink) {
         let lane = self.lane_mut(role);
-        lane.unread = Some(Unread { reason, from: lane.offset });
+        lane.unread = Some(Unread { reason, origin: lane.offset, from: lane.offset });
         lane.messages.reset();
         self.lose_plaintext(role, time, sink);
     }

@@ -17,7 +17,6 @@ enum Step {
     End { which: usize, status: Option<u16> },
     Unannounced { leg: bool },
     Pass { part: u64 },
-    Rename { which: usize },
 }
 
 /// Few, so that they collide.
@@ -41,7 +40,6 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<usize>(), status()).prop_map(|(which, status)| Step::End { which, status }),
         1 => any::<bool>().prop_map(|leg| Step::Unannounced { leg }),
         2 => (1..5_u64).prop_map(|part| Step::Pass { part }),
-        1 => any::<usize>().prop_map(|which| Step::Rename { which }),
     ]
 }
 
@@ -84,14 +82,6 @@ impl Model {
                 }
             }
             Step::Pass { part } => drop(rig.passes(GRACE * part / 4)),
-            Step::Rename { which } if !asking.is_empty() => {
-                // As the pipeline does it: what is open on the connection ends first.
-                let begun = asking.swap_remove(which % asking.len());
-                self.end(&begun, None);
-                self.rig.legs.renamed(begun.party.id, &mut self.rig.out);
-                let again = self.rig.asks_on(&begun.party, begun.offset, TEXTS[which % TEXTS.len()]);
-                self.asking.push(again);
-            }
             _ => {}
         }
         self.collect();
