@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(
             not_covered(&now, &before),
             [
-                "the TLS code in /b is not covered: only one label leads to the function that logs: no second witness",
+                "the TLS code in /b is not covered: it holds TLS code, but the function that offers secrets could not be told for certain",
                 "the TLS code in /b is not covered: the file cannot be read: Permission denied (os error 13)",
                 "2 processes cannot be looked at for TLS code",
             ]

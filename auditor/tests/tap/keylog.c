@@ -13,7 +13,13 @@ struct session {
     unsigned char master[48];
 };
 
-__attribute__((noinline)) int keylog_int(const char *label, struct session *s, const unsigned char *parameter1,
+#ifdef INLINE
+#define KEEP static inline __attribute__((always_inline))
+#else
+#define KEEP __attribute__((noinline))
+#endif
+
+KEEP int keylog_int(const char *label, struct session *s, const unsigned char *parameter1,
         size_t parameter1_len, const unsigned char *parameter2, size_t parameter2_len) {
     char line[256];
     char *cursor = line;
@@ -58,11 +64,19 @@ int handshake(struct session *s, int server) {
     return log_secret(s, "CLIENT_TRAFFIC_SECRET_0", secret, 32);
 }
 
+/* Programs that read key logs compare with the labels: nobody who compares must be taken for the one. */
+int reads(const char *line) {
+    if (strncmp(line, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", 31) == 0) return 1;
+    if (strncmp(line, "SERVER_HANDSHAKE_TRAFFIC_SECRET", 31) == 0) return 2;
+    if (strncmp(line, "CLIENT_TRAFFIC_SECRET_0", strlen(line)) == 0) return 3;
+    return strcmp(line, "CLIENT_RANDOM") == 0 || strcmp(line, "EXPORTER_SECRET") == 0;
+}
+
 #ifndef SHARED
 int main(int argc, char **argv) {
     struct session s;
     memset(&s, argc, sizeof s);
     s.callback = NULL;
-    return finished(&s) + handshake(&s, argv[0] != NULL);
+    return finished(&s) + handshake(&s, argv[0] != NULL) + reads(argv[0]);
 }
 #endif

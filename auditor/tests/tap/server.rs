@@ -101,7 +101,7 @@ impl Server {
             server { listen 127.0.0.1:PORT ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate @/cert.pem;
             ssl_certificate_key @/key.pem; location / { return 200 hello; } } }";
         let program = std::env::var("AUDITOR_TEST_NGINX").unwrap_or_else(|_| "nginx".to_owned());
-        Self::start(cgroup, &program, configuration, "exec \"$1\" -c \"$2\" -e stderr")
+        Self::start(cgroup, &program, configuration, "exec \"$1\" -c \"$2\"")
     }
 
     pub(crate) fn caddy(cgroup: &Cgroup) -> Option<Self> {

@@ -129,11 +129,11 @@ pub enum Miss {
     /// A file beyond [`MAX_FILE`].
     #[error("the file is larger than is looked at")]
     TooLarge,
-    /// The label strings are there, but no function is called with two of them.
-    #[error("it holds the labels of key logging, but the function that logs was not found")]
+    /// There is TLS code, but no function that is called with the labels of key logging.
+    #[error("it holds TLS code, but no function in it offers secrets for key logging")]
     NoFunction,
-    /// One label only leads to a function: no second witness.
-    #[error("only one label leads to the function that logs: no second witness")]
+    /// What takes a label is no function that two labels lead to and that shows a client random.
+    #[error("it holds TLS code, but the function that offers secrets could not be told for certain")]
     OneWitness,
     /// Go before 1.17, which passes arguments on the stack.
     #[error("it was built with a Go that passes arguments on the stack (before 1.17, on arm64 before 1.18)")]
@@ -175,6 +175,9 @@ pub fn locate(file: &[u8]) -> Located {
             Ok(points) => located.points.extend(points),
             Err(miss) => located.misses.push(miss),
         }
+    }
+    if located == Located::default() && keylog::is_tls(&image) {
+        located.misses.push(Miss::NoFunction);
     }
     located
 }

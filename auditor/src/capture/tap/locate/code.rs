@@ -24,7 +24,7 @@ pub(super) enum Op {
     /// `to = [base + offset]`, a whole word if `word`.
     Load { to: Register, base: Register, offset: i64, word: bool },
     /// `to = [base + index + offset]`, one byte.
-    LoadByte { to: Register, base: Register, index: Register, offset: i64 },
+    LoadByte { to: Register, base: Register, index: Option<Register>, offset: i64 },
     /// `[base + offset] = from`; none: another value.
     Store { from: Option<Register>, base: Register, offset: i64 },
     /// A comparison with a constant.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::code::{self, Abi, Op, Reference};
 use super::flow::{State, Value};
 use super::image::Image;
-use super::{ClientRandom, Convention, Library, Linkage, Miss, TapPoint, random};
+use super::{ClientRandom, Convention, Library, Miss, TapPoint, random};
 
 /// What TLS 1.2 and TLS 1.3 offer (draft-ietf-tls-keylogfile). The exporter's label is, in OpenSSL, the end of the early
 /// exporter's.
@@ -29,6 +29,8 @@ const MAX_PLACES: usize = 8;
 const MAX_REFERENCES: usize = 256;
 /// Instructions from a reference to its call.
 const MAX_WAY: usize = 48;
+/// Instructions of a stub.
+const MAX_STUB: usize = 5;
 /// Functions that are tapped in one file.
 const MAX_POINTS: usize = 4;
 
@@ -60,24 +62,21 @@ pub(super) fn find(image: &Image<'_>) -> Result<Vec<TapPoint>, Miss> {
             *(if certain { &mut witnesses.called } else { &mut witnesses.uncertain }) |= label;
         });
     }
-    candidates.retain(|target, _| image.code_from(*target).is_some());
-    let agreed = |labels: fn(&Witnesses) -> u32| -> Vec<u64> {
+    let agreed = |labels: fn(&Witnesses) -> u32| -> Vec<TapPoint> {
         let of = candidates.iter().filter(|(_, witnesses)| labels(witnesses).count_ones() >= 2);
-        of.map(|(target, _)| *target).collect()
+        of.filter_map(|(target, _)| point(image, *target)).collect()
     };
     let mut found = agreed(|witnesses| witnesses.called);
     if found.is_empty() {
-        // A jump may lead to the function or only towards it: then the function must show the client random as well.
+        // A jump may lead to the function or only towards it.
         found = agreed(|witnesses| witnesses.called | witnesses.uncertain);
-        found.retain(|address| random::place(image, *address) != ClientRandom::Unknown);
         found = if found.len() == 1 { found } else { Vec::new() };
     }
     match found.len() {
-        0 if candidates.values().any(|witnesses| witnesses.called | witnesses.uncertain != 0) => {
-            Err(Miss::OneWitness)
-        }
-        0 => Err(Miss::NoFunction),
-        1..=MAX_POINTS => Ok(found.iter().filter_map(|address| point(image, *address)).collect()),
+        1..=MAX_POINTS => Ok(found),
+        0 if !is_tls(image) => Ok(found),
+        0 if candidates.is_empty() => Err(Miss::NoFunction),
+        0 => Err(Miss::OneWitness),
         _ => Err(Miss::TooMuch),
     }
 }
@@ -132,8 +131,13 @@ fn follow(image: &Image<'_>, reference: &Reference, found: &mut dyn FnMut(u64, b
     }
 }
 
+/// The candidate as a place to tap; none if it is something else that takes labels. Programs that *read* key logs compare
+/// with them (nginx 1.26 calls `strncmp` with each): the function must also show that it takes the client random from
+/// its first argument. That of GnuTLS leaves that to whom it calls.
 fn point(image: &Image<'_>, address: u64) -> Option<TapPoint> {
-    let library = if image.name.is_some_and(|name| name.starts_with(b"libgnutls")) {
+    let offset = image.file_offset(address)?;
+    let client_random = random::place(image, address);
+    let library = if image.name.is_some_and(|name| name.starts_with(b"libgnutls.so")) {
         Library::GnuTls
     } else if has(image, EARLY_EXPORTER) {
         Library::OpenSsl
@@ -141,13 +145,30 @@ fn point(image: &Image<'_>, address: u64) -> Option<TapPoint> {
         // It does not implement the early exporter.
         Library::BoringSsl
     };
-    Some(TapPoint {
-        offset: image.file_offset(address)?,
-        machine: image.machine,
-        library,
-        linkage: if library == Library::GnuTls { Linkage::Shared } else { image.linkage },
-        convention: Convention::C { client_random: random::place(image, address) },
-    })
+    if is_stub(image, address) || (client_random == ClientRandom::Unknown && library != Library::GnuTls) {
+        return None;
+    }
+    let convention = Convention::C { client_random };
+    Some(TapPoint { offset, machine: image.machine, library, linkage: image.linkage, convention })
+}
+
+/// Whether there is only a jump to a function of another library (a procedure linkage table).
+fn is_stub(image: &Image<'_>, address: u64) -> bool {
+    let mut address = address;
+    for _ in 0..MAX_STUB {
+        let Some(instruction) = code::decode(image, address) else { return true };
+        match instruction.ops {
+            [Op::Jump { target: None }, ..] => return true,
+            [Op::Call { .. } | Op::Jump { .. } | Op::Branch { .. } | Op::End, ..] => return false,
+            _ => address = address.wrapping_add(instruction.len),
+        }
+    }
+    false
+}
+
+/// Whether the file holds TLS code: what keys are derived with, in TLS 1.2 (RFC 5246, 6.3) and 1.3 (RFC 8446, 7.1).
+pub(super) fn is_tls(image: &Image<'_>) -> bool {
+    has(image, "key expansion") || has(image, "c hs traffic")
 }
 
 fn has(image: &Image<'_>, label: &str) -> bool {

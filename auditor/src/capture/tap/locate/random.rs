@@ -1,7 +1,8 @@
 //! Where the function that logs a secret finds the client random, from its first argument.
 //!
 //! It shows it in one of two ways. It hands the place on, with the length 32 as the next argument (OpenSSL, to
-//! `nss_keylog_int`). Or it walks over 32 bytes itself (BoringSSL, writing hexadecimal digits). All that is seen must agree.
+//! `nss_keylog_int`). Or it walks over the bytes itself, writing hexadecimal digits: by a counter up to 32 (BoringSSL), or by a
+//! pointer (OpenSSL in Node.js, where GCC has put the one function into the other). All that is seen must agree.
 
 use std::collections::BTreeSet;
 
@@ -28,9 +29,9 @@ pub(super) fn place(image: &Image<'_>, address: u64) -> ClientRandom {
     let walked = shown.walked.iter().filter(|(_, index)| shown.bounded.contains(index));
     let mut places: Vec<Value> = shown.handed;
     places.extend(walked.map(|(place, _)| *place));
-    places.dedup();
-    match places.as_slice() {
-        [place] => named(*place),
+    places.extend(shown.stepped);
+    match places.split_first() {
+        Some((place, others)) if others.iter().all(|other| other == place) => named(*place),
         _ => ClientRandom::Unknown,
     }
 }
@@ -42,6 +43,10 @@ struct Shown {
     handed: Vec<Value>,
     /// Places that are read byte by byte, and the register that counts.
     walked: Vec<(Value, Register)>,
+    /// Places that are read byte by byte, by the register that points to them.
+    pointed: Vec<(Value, Register)>,
+    /// Of those: the register then moves to the next byte.
+    stepped: Vec<Value>,
     /// Registers compared with the length.
     bounded: BTreeSet<Register>,
 }
@@ -74,6 +79,11 @@ fn walk(image: &Image<'_>, start: u64, shown: &mut Shown) {
                     Op::LoadByte { base, index, offset, .. } => {
                         walked(&state, base, index, offset, shown);
                     }
+                    Op::Move { to, from, add: 1 } if to == from => {
+                        let stepped = shown.pointed.iter().filter(|(_, pointer)| *pointer == to);
+                        shown.stepped.extend(stepped.map(|(place, _)| *place));
+                        shown.pointed.retain(|(_, pointer)| *pointer != to);
+                    }
                     Op::Compare { register, value: LEN } => {
                         shown.bounded.insert(register);
                     }
@@ -103,7 +113,15 @@ fn handed(abi: &Abi, state: &State, shown: &mut Shown) {
 }
 
 /// A byte read at a place in the structure plus a counter. Either register may be the place.
-fn walked(state: &State, base: Register, index: Register, offset: i64, shown: &mut Shown) {
+fn walked(state: &State, base: Register, index: Option<Register>, offset: i64, shown: &mut Shown) {
+    let Some(index) = index else {
+        let place = state.get(base);
+        if offset == 0 && named(place) != ClientRandom::Unknown {
+            shown.pointed.retain(|(_, pointer)| *pointer != base);
+            shown.pointed.push((place, base));
+        }
+        return;
+    };
     for (place, counter) in [(base, index), (index, base)] {
         let place = match state.get(place) {
             Value::Argument(at) => Value::Argument(at.wrapping_add(offset)),

@@ -99,7 +99,7 @@ fn memory(decoded: &Yaxpeax) -> Option<[Op; 3]> {
     let pair = matches!(decoded.opcode, Opcode::STP | Opcode::LDP);
     let at = if pair { third } else { second };
     if let (Opcode::LDRB, Operand::RegRegOffset(base, index, ..)) = (decoded.opcode, at) {
-        let op = Op::LoadByte { to: a.0, base: register(base), index: register(index), offset: 0 };
+        let op = Op::LoadByte { to: a.0, base: register(base), index: Some(register(index)), offset: 0 };
         return Some([op, Op::Nothing, Op::Nothing]);
     }
     let (base, offset, moves) = match at {
@@ -125,6 +125,9 @@ fn memory(decoded: &Yaxpeax) -> Option<[Op; 3]> {
         // The second load must not read through a base that the first has replaced.
         Opcode::LDP if a.1 && a.0 != base => [load(a, offset), load(b, offset + 8), moved],
         Opcode::LDR | Opcode::LDUR => [load(a, offset), moved, Op::Nothing],
+        Opcode::LDRB | Opcode::LDURB if a.0 != 31 => {
+            [Op::LoadByte { to: a.0, base, index: None, offset }, moved, Op::Nothing]
+        }
         _ => return None,
     })
 }

@@ -55,7 +55,9 @@ fn effect(iced: &Iced) -> Op {
     let to = register(iced.op0_register());
     let whole = iced.op0_register().size() >= 4;
     match iced.mnemonic() {
-        Mnemonic::Mov | Mnemonic::Movzx if to.is_some() && whole && is_register(iced, 0) => {
+        Mnemonic::Mov | Mnemonic::Movzx
+            if to.is_some() && (whole || is_byte_load(iced)) && is_register(iced, 0) =>
+        {
             moved(iced, to.unwrap_or_default())
         }
         Mnemonic::Mov if matches!(iced.op0_kind(), OpKind::Memory) => stored(iced),
@@ -70,6 +72,10 @@ fn effect(iced: &Iced) -> Op {
             let value = iced.immediate(1).cast_signed();
             let add = if iced.mnemonic() == Mnemonic::Add { value } else { value.wrapping_neg() };
             Op::Move { to, from: to, add }
+        }
+        Mnemonic::Inc | Mnemonic::Dec if to.is_some() && iced.op0_register().size() == 8 => {
+            let to = to.unwrap_or_default();
+            Op::Move { to, from: to, add: if iced.mnemonic() == Mnemonic::Inc { 1 } else { -1 } }
         }
         Mnemonic::Cmp => match (register(iced.op0_register()), is_immediate(iced)) {
             (Some(register), true) if is_register(iced, 0) => {
@@ -100,9 +106,11 @@ fn moved(iced: &Iced, to: Register) -> Op {
         OpKind::Memory if iced.segment_prefix() == Name::None => {
             let offset = iced.memory_displacement64().cast_signed();
             match (register(iced.memory_base()), register(iced.memory_index())) {
+                (Some(base), None) if is_byte_load(iced) => Op::LoadByte { to, base, index: None, offset },
                 (Some(base), None) => Op::Load { to, base, offset, word: iced.op0_register().size() == 8 },
+
                 (Some(base), Some(index)) if is_byte_load(iced) && iced.memory_index_scale() == 1 => {
-                    Op::LoadByte { to, base, index, offset }
+                    Op::LoadByte { to, base, index: Some(index), offset }
                 }
                 _ => Op::Spoil { registers: 1 << to },
             }
@@ -113,7 +121,8 @@ fn moved(iced: &Iced, to: Register) -> Op {
 }
 
 fn is_byte_load(iced: &Iced) -> bool {
-    matches!(iced.code(), Code::Movzx_r32_rm8 | Code::Movzx_r64_rm8)
+    matches!(iced.code(), Code::Movzx_r32_rm8 | Code::Movzx_r64_rm8 | Code::Mov_r8_rm8)
+        && iced.op1_kind() == OpKind::Memory
 }
 
 fn stored(iced: &Iced) -> Op {
