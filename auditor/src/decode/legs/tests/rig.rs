@@ -56,7 +56,17 @@ impl Rig {
                 (How::Active, Tuple { local: end([10, 0, 0, 1], 5000), remote: end([10, 1, 0, host], 8080) })
             }
         };
-        Arc::new(Party { id, tuple, translated: None, how, opened: self.now, leg, internal: false })
+        Arc::new(Party {
+            id,
+            tuple,
+            translated: None,
+            proxied: None,
+            tls: None,
+            how,
+            opened: self.now,
+            leg,
+            internal: false,
+        })
     }
 
     /// A client asks.
