@@ -74,16 +74,14 @@ impl<'a> Evidence<'a> {
             || (self.head.method() == b"GET" && as_get(original))
             || (self.head.protocol().is_some() && original.method() == b"GET");
         let near = target || is_related(self.head.target(), original.target());
-        if !(id || (method && (target || (near && (host || client)) || (host && client)))) {
+        // What a trusted proxy before the controller wrote is handed on, or believed and written again.
+        let carried =
+            matches!(self.client, Some(Named::Address(address)) if self::client(original) == Some(address));
+        let named = client || carried;
+        if !(id || (method && (target || (near && (host || named)) || (host && named)))) {
             return None;
         }
-        // What a trusted proxy before the controller wrote is handed on, or believed and written again.
-        let agrees = client
-            || match self.client {
-                None => true,
-                Some(Named::Address(address)) => self::client(original) == Some(address),
-                Some(Named::End(_)) => false,
-            };
+        let agrees = named || self.client.is_none();
         // An id that was replaced may be the controller's doing, and may not.
         let replaced = self.request_id.is_some()
             && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id);

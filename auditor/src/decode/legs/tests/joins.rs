@@ -44,6 +44,11 @@ fn one_client() {
     check(&[(1, "GET /x; Host: h")], &format!("GET /y; Host: h; {xff}"), Some((0, Inferred)));
     check(&[(1, "GET /api/x; Host: h")], "GET /x; Host: h", Some((0, Inferred)));
     check(&[(1, "GET /x; Host: h")], "GET /api/x; Host: h", Some((0, Inferred)));
+    check(
+        &[(1, &format!("GET /api/x; Host: h; {chain}"))],
+        &format!("GET /x; Host: up; {chain}"),
+        Some((0, Inferred)),
+    );
     check(&[(1, "GET /api/x; Host: h")], &format!("GET /x; Host: up; {xff}"), Some((0, Inferred)));
     check(&[(1, "GET /api/x; Host: h")], "GET /x; Host: up", None);
     check(&[(1, "GET http://h/x; Host: h")], "GET /x; Host: h", Some((0, Inferred)));
@@ -100,7 +105,10 @@ fn clients_that_mislead() {
         &format!("GET /a; Host: h; {id}; X-Forwarded-For: 203.0.113.2"),
         Some((0, Inferred)),
     );
-    // Another client's address in a header, which the controller adds its own word to.
+    // Another client's address in a header that the controller hands on as it is, with a target that it rewrites.
+    let handed_on = [(2, "GET /a; Host: h"), (1, "GET /api/a; Host: h; X-Forwarded-For: 203.0.113.2")];
+    check(&handed_on, "GET /a; Host: up; X-Forwarded-For: 203.0.113.2", Some((0, Inferred)));
+    // The same, which the controller adds its own word to.
     let forged = (1, "GET /a; Host: h; X-Forwarded-For: 203.0.113.2");
     check(
         &[forged, (2, "GET /a; Host: h")],
