@@ -148,10 +148,13 @@ impl Attacher<'_> {
 
     fn attach(&mut self, decoder: &Decoder, place: usize) -> Result<(), RunError> {
         let Some(watched) = self.targets.get_mut(place) else { return Ok(()) };
-        let attachment = attach(self.object, &watched.cgroup.directory, self.config.attach_options())?;
+        let mut attachment = attach(self.object, &watched.cgroup.directory, self.config.attach_options())?;
         let handles = attachment.handles()?;
         self.number += 1;
         let name = Named { cgroup: watched.cgroup.path.to_string_lossy().into_owned(), number: self.number };
+        // Before anyone is told that the cgroup is seen: from then on the secrets of each handshake are read.
+        let mut taps = Taps::default();
+        let coverage = taps.look(&mut attachment);
         // Asked after attaching: what opens in between is seen from its start, and found open as well, which does no harm.
         let sockets = match sockets::learn(&watched.cgroup.directory) {
             Ok(sockets) => Some(sockets),
@@ -164,9 +167,11 @@ impl Attacher<'_> {
         let order = Order::Attached { target: name.clone(), ring_bytes, cpus, sockets };
         let descriptors = [handles.ring.as_fd(), handles.wants.as_fd(), handles.counters.as_fd()];
         decoder.channel.send(&order, &descriptors)?;
-        watched.attached = Some((name, attachment, Taps::default()));
-        // After `Attached`: secrets that come meanwhile wait in the ring with the packets they belong to.
-        self.tap(decoder, place)
+        watched.attached = Some((name.clone(), attachment, taps));
+        match coverage {
+            Some(coverage) => Ok(decoder.channel.send(&Order::Taps { target: name, coverage }, &[])?),
+            None => Ok(()),
+        }
     }
 
     /// Taps what the target's processes run now, and says so if it is news.

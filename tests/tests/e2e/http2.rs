@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::auditor::Output;
-use harness::curl::{self, Transfer};
+use harness::curl::{self, Response, Transfer};
 use harness::process::{Process, command};
 use tempfile::NamedTempFile;
 
 use crate::bed::{HOST, body_bytes, judge, judge_backend};
 use crate::nginx::{bed, start};
 
-const H2LOAD_LIMIT: Duration = Duration::from_secs(60);
+const CLIENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One nginx that speaks HTTP/2, one auditor, one kind of traffic, and the judgement.
 fn check(traffic: impl FnOnce(SocketAddr) -> Result<()>) -> Result<Output> {
@@ -37,7 +37,13 @@ fn get(path: &str, id: &str) -> Transfer {
     Transfer::get(format!("http://{HOST}{path}"), id).with(&["--http2-prior-knowledge"])
 }
 
-/// All the usual methods and kinds of answers on one connection.
+/// A connection for each: curl 7.88 sends no second request on one that it knew to be HTTP/2 before.
+fn run(server: SocketAddr, transfers: &[Transfer]) -> Result<Vec<Response>> {
+    let run = |transfer| curl::run(server, std::slice::from_ref(transfer));
+    Ok(transfers.iter().map(run).collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// All the usual methods and kinds of answers.
 #[test]
 fn ordinary_requests() -> Result<()> {
     let mut body = NamedTempFile::new()?;
@@ -67,13 +73,12 @@ fn ordinary_requests() -> Result<()> {
             get("/cookies", "cookies").with(&["--cookie", "a=1; b=2", "--user-agent", "e2e/2"]),
             get("/bytes/0", "last"),
         ];
-        let responses = curl::run(bed.server(), &transfers)?;
+        let responses = run(bed.server(), &transfers)?;
         let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
         ensure!(
             statuses == [200, 200, 200, 200, 200, 200, 200, 200, 204, 304, 404, 500, 404, 302, 200, 200],
             "statuses {statuses:?}"
         );
-        ensure!(responses.last().is_some_and(|last| last.connects == 0), "the connection was not kept");
         let log = server.stop()?;
         let output = auditor.stop()?;
         judge(&output, &log)?;
@@ -95,34 +100,41 @@ fn ordinary_requests() -> Result<()> {
     Ok(())
 }
 
-/// Many streams at once, each told apart by its id.
+/// Requests for many paths, all at once on one connection, with a body and without.
 #[test]
 fn requests_at_once() -> Result<()> {
-    check(|server| {
-        let mut transfers = Vec::new();
-        for number in 0..200 {
-            let path = format!("/bytes/{}", number * 37 % 3000);
-            let transfer = get(&path, &format!("multi-{number}"));
-            transfers.push(if number == 0 {
-                transfer.with(&["--parallel", "--parallel-max", "50"])
-            } else {
-                transfer
-            });
+    let mut body = NamedTempFile::new()?;
+    body.write_all(&vec![b'b'; 30_000])?;
+    let output = check(|server| {
+        for data in [None, Some(body.path())] {
+            let mut client = command("nghttp", None);
+            client.args(["--null-out", "--no-dep", "--header", "user-agent: at-once"]);
+            client.arg("--header").arg(format!(":authority: {HOST}"));
+            if let Some(data) = data {
+                client.arg("--data").arg(data);
+            }
+            client.args((0..100).map(|number| format!("http://{server}/bytes/{}", number * 37)));
+            let mut client = Process::spawn("nghttp", &mut client, &File::create("/dev/null")?)?;
+            ensure!(client.wait(CLIENT_LIMIT)?.success(), "nghttp failed");
         }
-        let responses = curl::run(server, &transfers)?;
-        ensure!(responses.iter().all(|response| response.status == 200), "{responses:?}");
         Ok(())
-    })
-    .map(drop)
+    })?;
+    let uploads =
+        output.requests()?.into_iter().filter(|event| event.http.request.body_bytes == Some(30_000));
+    ensure!(uploads.count() == 100, "uploads");
+    let connections = output.of_kind("connection")?;
+    let clients = connections.iter().filter(|event| event.text("/protocol") == Some("http/2")).count();
+    ensure!(clients == 2, "{clients} connections of HTTP/2");
+    Ok(())
 }
 
-/// A download that no buffer holds, and a request behind it.
+/// A download that no buffer holds.
 #[test]
 fn large_download() -> Result<()> {
     const LARGE: u64 = 100 << 20;
     check(|server| {
         let path = format!("/bytes/{LARGE}");
-        let responses = curl::run(server, &[get(&path, "large"), get("/after", "after")])?;
+        let responses = run(server, &[get(&path, "large"), get("/after", "after")])?;
         ensure!(responses.iter().all(|response| response.status == 200), "{responses:?}");
         ensure!(responses.first().is_some_and(|first| first.body_bytes == LARGE), "{responses:?}");
         Ok(())
@@ -141,7 +153,7 @@ fn concurrent_load() -> Result<()> {
             load.arg(format!("http://{server}{path}"));
         }
         let mut load = Process::spawn("h2load", &mut load, &File::create("/dev/null")?)?;
-        ensure!(load.wait(H2LOAD_LIMIT)?.success(), "h2load failed");
+        ensure!(load.wait(CLIENT_LIMIT)?.success(), "h2load failed");
         Ok(())
     })
     .map(drop)

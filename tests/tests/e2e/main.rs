@@ -14,5 +14,6 @@ mod odd;
 mod proxied;
 mod reload;
 mod replay;
+mod tls;
 mod traffic;
 mod upgrade;

@@ -26,6 +26,7 @@ pub(crate) fn start(bed: &Bed, listens: &[(SocketAddr, &str)]) -> Result<Nginx> 
         listens.iter().map(|(address, how)| format!("    listen {address} {how};\n")).collect::<String>();
     let http = format!(
         "  upstream shop {{ server {origin}; keepalive 16; }}\n  server {{\n{listen}    server_name {HOST};\n    \
+         keepalive_requests 1000000;\n    \
          proxy_set_header Host $http_host;\n    proxy_set_header Connection \"\";\n    \
          proxy_set_header X-Request-ID $http_x_request_id;\n    proxy_next_upstream off;\n    \
          proxy_request_buffering off;\n    location / {{ proxy_pass http://shop; }}\n    \
