@@ -15,7 +15,7 @@ use auditor_ebpf::abi::{
 
 use crate::maps::{
     NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, STATE_TIMED_OUT, SocketState, count, create, emit,
-    forget, state,
+    forget, state, waiting,
 };
 use crate::packet::{mapped, octets};
 use crate::segment::{header, opened};
@@ -129,7 +129,7 @@ fn closed(context: &SockOpsContext) {
             how: if expired { CLOSED_TIMED_OUT } else { CLOSED },
         }
     };
-    emit::<Closed>(0, |entry| {
+    emit::<Closed>(0, waiting(), |entry| {
         entry.write(record);
         true
     });

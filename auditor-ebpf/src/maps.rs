@@ -24,7 +24,7 @@ use aya_ebpf::maps::{Array, RingBuf};
 pub(crate) struct SocketState {
     /// Sequence number of offset 0, by direction.
     pub(crate) first: [u32; 2],
-    /// Highest offset seen, by direction.
+    /// How far each direction has come: what TCP has accepted, and what was seen of what it sends.
     pub(crate) highest: [u64; 2],
     /// Where the current turn began, by direction.
     pub(crate) base: [u64; 2],
@@ -112,18 +112,33 @@ static BULK_BYTES: u64 = 2 << 20;
 /// what was not copied, is still told. Set when loading.
 #[unsafe(no_mangle)]
 static COPY_BYTES: u64 = 7 << 20;
+/// Fill of the ring past which packets are not told of at all: what is left is for the beginnings and ends of connections,
+/// so that the reader does not follow for ever what is over. Set when loading.
+#[unsafe(no_mangle)]
+static TELL_BYTES: u64 = 15 << 19;
 /// Fill of the ring at which its reader is woken. Set when loading.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 1 << 20;
 
+/// Bytes of a turn that are copied when the ring is nearly full.
+const SMALL: u64 = 4096;
+
 /// How much of a turn is copied: up to [`BULK_BYTES`] as long as the ring has as little waiting, so that a body in chunks
-/// is followed until userspace says what it needs of it; else the window, so that heads find room whatever bodies do.
+/// is followed until userspace says what it needs of it; else the window, so that heads find room whatever bodies do; and
+/// past three quarters of the ring little of it, so that those of ordinary size do whatever long ones do.
 #[inline(always)]
 pub(crate) fn limit(requests: bool) -> u64 {
     let cell = if requests { &raw const REQUEST_WINDOW } else { &raw const RESPONSE_WINDOW };
     // SAFETY: initialised statics; the reads are volatile because the loader replaces the values.
     let (window, bulk) = unsafe { (cell.read_volatile(), (&raw const BULK_BYTES).read_volatile()) };
-    if waiting() < bulk && bulk > window { bulk } else { window }
+    let waiting = waiting();
+    if waiting < bulk && bulk > window {
+        bulk
+    } else if waiting > bulk + bulk / 2 && window > SMALL {
+        SMALL
+    } else {
+        window
+    }
 }
 
 /// Counts.
@@ -148,9 +163,14 @@ pub(crate) fn want(cookie: u64, direction: u8) -> u64 {
     }
 }
 
-/// Fills a record in place and hands it over, or counts what was lost. `fill` returns false to give the record up.
+/// Fills a record in place and hands it over, or counts what was lost. `waiting`: bytes in the ring just now; `fill` returns
+/// false to give the record up.
 #[inline(always)]
-pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<T>) -> bool) -> bool {
+pub(crate) fn emit<T: 'static>(
+    payload: u32,
+    waiting: u64,
+    fill: impl FnOnce(&mut MaybeUninit<T>) -> bool,
+) -> bool {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         count(Counter::RingFull, 1);
         count(Counter::RingFullBytes, u64::from(payload));
@@ -160,30 +180,37 @@ pub(crate) fn emit<T: 'static>(payload: u32, fill: impl FnOnce(&mut MaybeUninit<
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return false;
     }
-    entry.submit(wakeup(size_of::<T>()));
+    entry.submit(wakeup(waiting, size_of::<T>()));
     true
 }
 
 /// Whether the ring has room for payload.
 #[inline(always)]
-pub(crate) fn has_room() -> bool {
+pub(crate) fn has_room(waiting: u64) -> bool {
     // SAFETY: an initialised static that the loader replaces.
-    waiting() <= unsafe { (&raw const COPY_BYTES).read_volatile() }
+    waiting <= unsafe { (&raw const COPY_BYTES).read_volatile() }
+}
+
+/// Whether the ring has room for records of packets.
+#[inline(always)]
+pub(crate) fn has_room_to_tell(waiting: u64) -> bool {
+    // SAFETY: an initialised static that the loader replaces.
+    waiting <= unsafe { (&raw const TELL_BYTES).read_volatile() }
 }
 
 /// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past the mark.
 /// Two that pass it at once may both miss it; the reader polls all the same.
 #[inline(always)]
-fn wakeup(size: usize) -> u64 {
+fn wakeup(waiting: u64, size: usize) -> u64 {
     // SAFETY: an initialised static that the loader replaces.
     let mark = unsafe { (&raw const WAKE_BYTES).read_volatile() };
-    let past = waiting().wrapping_sub(mark);
+    let past = (waiting + size as u64).wrapping_sub(mark);
     u64::from(if past <= size as u64 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Bytes in the ring that have not been read.
 #[inline(always)]
-fn waiting() -> u64 {
+pub(crate) fn waiting() -> u64 {
     // SAFETY: the ring is a live map; the helper only reads its positions.
     unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) }
 }

@@ -33,7 +33,6 @@ pub(crate) struct Packet {
     destination_port: u16,
     /// Sequence number of the first byte of payload.
     pub(crate) sequence: u32,
-    /// Acknowledgement number.
     /// TCP flags.
     pub(crate) flags: u8,
     /// Where the payload begins.
@@ -56,7 +55,7 @@ pub(crate) fn parse(skb: *mut __sk_buff) -> Parsed {
     let (protocol, total) = unsafe { ((*skb).protocol, (*skb).len) };
     let v4 = protocol == IPV4;
     let tcp_at = if v4 {
-        let Some(header) = load::<20>(skb, 0) else { return Parsed::Unreadable };
+        let Some(header) = near::<20>(skb, 0) else { return Parsed::Unreadable };
         if header[9] != TCP {
             return Parsed::Other;
         }
@@ -66,7 +65,7 @@ pub(crate) fn parse(skb: *mut __sk_buff) -> Parsed {
         }
         u32::from(header[0] & 0xf) * 4
     } else if protocol == IPV6 {
-        let Some([next]) = load::<1>(skb, 6) else { return Parsed::Unreadable };
+        let Some([next]) = near::<1>(skb, 6) else { return Parsed::Unreadable };
         match skip_extensions(skb, next) {
             (TCP, at) => at,
             (FRAGMENT, _) => return Parsed::Unreadable,
@@ -75,7 +74,7 @@ pub(crate) fn parse(skb: *mut __sk_buff) -> Parsed {
     } else {
         return Parsed::Other;
     };
-    let Some(tcp) = load::<20>(skb, tcp_at) else { return Parsed::Unreadable };
+    let Some(tcp) = near::<20>(skb, tcp_at) else { return Parsed::Unreadable };
     let flags = tcp[13];
     let payload = tcp_at + u32::from(tcp[12] >> 4) * 4;
     if payload > total {
@@ -155,6 +154,21 @@ fn words<const N: usize>(skb: *mut __sk_buff, at: u32) -> [u32; N] {
     // SAFETY: the helper writes at most the size of the array into it, or fails.
     unsafe { bpf_skb_load_bytes(skb.cast(), at, words.as_mut_ptr().cast(), 4 * N as u32) };
     words
+}
+
+/// Bytes near the start, which are almost always in the packet's linear part: read without a call.
+#[inline(always)]
+fn near<const N: usize>(skb: *mut __sk_buff, at: u32) -> Option<[u8; N]> {
+    // SAFETY: the context is valid; both are pointers, for the verifier, as long as they are read as they are.
+    let (start, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
+    if at < 256 {
+        let from = start + at as usize;
+        if from + N <= end {
+            // SAFETY: within the packet, as the verifier has just seen.
+            return Some(unsafe { *(from as *const [u8; N]) });
+        }
+    }
+    load(skb, at)
 }
 
 #[inline(always)]

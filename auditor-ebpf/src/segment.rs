@@ -16,7 +16,7 @@ use auditor_ebpf::window::{offset_of, window};
 
 use crate::maps::{
     NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count,
-    create, emit, forget, has_room, limit, state, want,
+    create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 
@@ -44,11 +44,6 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     if socket.is_null() {
         return;
     }
-    // SAFETY: not null. A request or time-wait socket has no full socket and no payload of its own.
-    let socket = unsafe { bpf_sk_fullsock(socket) };
-    if socket.is_null() {
-        return;
-    }
     let packet = match parse(skb) {
         Parsed::Tcp(packet) => packet,
         Parsed::Other => return count(Counter::NotTcp, 1),
@@ -58,7 +53,7 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
         return;
     }
     let Some(state) = state(socket).or_else(|| first_seen(skb, socket, &packet, direction)) else { return };
-    // SAFETY: a full socket; the result is checked.
+    // SAFETY: not null; the result is checked.
     let tcp = unsafe { bpf_tcp_sock(socket) };
     if tcp.is_null() {
         return count(Counter::NoState, 1);
@@ -97,6 +92,11 @@ fn first_seen(
     direction: u8,
 ) -> Option<*mut SocketState> {
     if packet.len == 0 {
+        return None;
+    }
+    // SAFETY: not null. A request or time-wait socket has no full socket and no payload of its own.
+    let socket = unsafe { bpf_sk_fullsock(socket) };
+    if socket.is_null() {
         return None;
     }
     // SAFETY: the context is valid.
@@ -151,7 +151,7 @@ fn announce(skb: *mut __sk_buff, state: &mut SocketState, packet: &Packet, direc
 /// Writes an [`Opened`].
 #[inline(always)]
 pub(crate) fn opened(kind: u8, cookie: u64, tuple: Tuple, first: [u32; 2], start: [u64; 2], how: u8) -> bool {
-    emit::<Opened>(0, |record| {
+    emit::<Opened>(0, waiting(), |record| {
         let header = header(kind, 0, 0, 0, cookie);
         record.write(Opened { header, tuple, first, start, how, reserved: [0; 7] });
         true
@@ -161,6 +161,11 @@ pub(crate) fn opened(kind: u8, cookie: u64, tuple: Tuple, first: [u32; 2], start
 /// Reports the backend's own address where the packet goes elsewhere than the socket was connected to.
 #[inline(always)]
 fn compare(skb: *mut __sk_buff, socket: *mut bpf_sock, packet: &Packet, cookie: u64) {
+    // SAFETY: not null.
+    let socket = unsafe { bpf_sk_fullsock(socket) };
+    if socket.is_null() {
+        return;
+    }
     let tuple = packet.tuple(skb, EGRESS);
     macro_rules! word {
         ($($field:tt)+) => {
@@ -200,12 +205,19 @@ fn segment(
     let ingress = INGRESS as usize;
     let received = offset_of(next, state.first[ingress], state.highest[ingress]);
     let received = if received < 0 { 0 } else { received as u64 };
-    if state.last != direction && packet.len != 0 && end > state.highest[side] {
+    // What came in counts once TCP has accepted it: a packet that it drops moves nothing.
+    let (known, from) = if direction == INGRESS {
+        (received, if start < received { start } else { received })
+    } else {
+        (state.highest[side], start)
+    };
+    if state.last != direction && packet.len != 0 && end > known {
         state.last = direction;
-        state.base[side] = start;
+        state.base[side] = from;
     }
-    if end > state.highest[side] {
-        state.highest[side] = end;
+    let highest = if direction == INGRESS { received } else { end };
+    if highest > state.highest[side] {
+        state.highest[side] = highest;
     }
     let base = state.base[side];
     let (lower, upper) = if start >= base && end - base <= SURE {
@@ -266,29 +278,33 @@ fn hand_over<T: Copy + 'static>(
 ) {
     let mut record = record;
     let mut copy = copy;
-    if copy != 0 && !has_room() {
+    let waiting = waiting();
+    if copy != 0 && !has_room(waiting) {
         count(Counter::RingFull, 1);
         count(Counter::RingFullBytes, u64::from(copy));
         set_copied(&mut record, 0);
         copy = 0;
     }
     if copy == 0 {
-        emit::<T>(0, |entry| {
+        if !has_room_to_tell(waiting) {
+            return count(Counter::RingFull, 1);
+        }
+        emit::<T>(0, waiting, |entry| {
             entry.write(record);
             true
         });
     } else if copy <= 256 {
-        emit::<With<T, 256>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 256>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 1024 {
-        emit::<With<T, 1024>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 1024>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 4096 {
-        emit::<With<T, 4096>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 4096>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 16_384 {
-        emit::<With<T, 16_384>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 16_384>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else if copy <= 65_536 {
-        emit::<With<T, 65_536>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 65_536>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     } else {
-        emit::<With<T, MAX_COPY>>(copy, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, MAX_COPY>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
     }
 }
 
@@ -331,7 +347,7 @@ fn end_from_wire(
     if packet.flags & RST == 0 && state.flags & BOTH != BOTH {
         return;
     }
-    emit::<Closed>(0, |record| {
+    emit::<Closed>(0, waiting(), |record| {
         record.write(Closed {
             header: header(KIND_CLOSED, 0, 0, 0, cookie),
             bytes_received: 0,

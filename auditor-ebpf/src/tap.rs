@@ -17,7 +17,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::ProbeContext;
 
-use crate::maps::{count, emit};
+use crate::maps::{count, emit, waiting};
 use crate::segment::header;
 
 /// The cgroup that is audited: the inode of its directory. Set when loading.
@@ -91,7 +91,7 @@ pub(crate) fn observe<const FAULT: bool>(context: &ProbeContext) {
         }
         _ => {}
     }
-    emit::<Secret>(0, |entry| {
+    emit::<Secret>(0, waiting(), |entry| {
         entry.write(record);
         true
     });

@@ -17,6 +17,7 @@ use auditor::attribute::Attribution;
 use auditor::attribute::manifests;
 use auditor::attribute::routes::Options;
 use auditor::capture::record::{ConnectionId, Direction, How, Record, Segment, Tuple};
+use auditor::decode::forwarding::ForwardingHeader;
 use auditor::decode::http1::{Limits, head};
 use auditor::emit::build::Settings;
 use auditor::emit::id::Domain;
@@ -143,6 +144,7 @@ impl Traffic {
             management_paths: vec!["/healthz".to_owned()],
             query_allow: vec!["page".to_owned()],
             trusted: Vec::new(),
+            forwarding_headers: ForwardingHeader::ALL.to_vec(),
         };
         let kinds = HOSTS * CONNECTIONS;
         let mut traffic = Self {

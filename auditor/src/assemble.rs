@@ -5,6 +5,7 @@
 //! cover it from offset 0 without overlap: a consumer that adds up their lengths knows each one's offset.
 
 pub mod stream;
+pub mod tls;
 
 mod held;
 mod unconfirmed;

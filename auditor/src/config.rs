@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Problem, Site};
 pub use network::Network;
 
+use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
 
 /// Most bytes that a configuration file may have.
@@ -42,8 +43,10 @@ pub struct Config {
     pub ingress_class: Option<String>,
     /// Answers requests that no rule matches.
     pub default_backend: Option<DefaultBackend>,
-    /// Peers whose forwarding headers say who the client is.
+    /// Peers whose PROXY header and forwarding header say who the client is.
     pub trusted: Vec<Network>,
+    /// Which forwarding headers are asked, and in which order.
+    pub forwarding_headers: Vec<ForwardingHeader>,
     /// What is not ingress traffic.
     pub management: Management,
     /// Names of query parameters whose values may be shown; all others are masked.

@@ -8,6 +8,7 @@
 mod connection;
 mod coverage;
 mod early;
+mod layers;
 mod record;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::assemble::stream;
+use crate::assemble::tls::context::Context;
+use crate::assemble::tls::secrets::ClientRandom;
 use crate::attribute::Attribution;
 use crate::capture::record::{ConnectionId, Direction, Nanos, Record};
 use crate::decode::http1;
@@ -56,18 +59,25 @@ pub struct Limits {
 pub struct Pipeline<F> {
     limits: Limits,
     feedback: F,
-    connections: HashMap<ConnectionId, Connection>,
+    /// Hashed quickly: cookies are the kernel's choice, and the seed is random.
+    connections: foldhash::HashMap<ConnectionId, Connection>,
     /// Both ends of what the controller opened, to recognise a hop inside itself.
     opened: HashSet<(SocketAddr, SocketAddr)>,
     /// Where the controller listens, for connections whose start was not seen.
     listeners: HashSet<SocketAddr>,
     early: Early,
+    /// Secrets, and what else connections with TLS share.
+    tls: Context,
+    /// Connections of which records wait for secrets, by the name of those.
+    awaiting: HashMap<ClientRandom, ConnectionId>,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
-    waiting: HashSet<ConnectionId>,
-    /// Connections that hold bytes, and how many all of them hold.
-    holding: HashSet<ConnectionId>,
+    waiting: foldhash::HashSet<ConnectionId>,
+    /// Connections that may hold bytes, each once, and how many all of them hold.
+    holding: Vec<ConnectionId>,
     held: usize,
+    /// Until then no connection will have been silent long enough to make room for another.
+    full_until: Nanos,
     coverage: Coverage,
     builder: Builder,
     decoded: Vec<Decoded>,
@@ -88,14 +98,17 @@ impl<F: Feedback> Pipeline<F> {
         Self {
             limits,
             feedback,
-            connections: HashMap::new(),
+            connections: foldhash::HashMap::default(),
             opened: HashSet::new(),
             listeners: HashSet::new(),
             early: Early::default(),
+            tls: Context::default(),
+            awaiting: HashMap::new(),
             legs: Legs::default(),
-            waiting: HashSet::new(),
-            holding: HashSet::new(),
+            waiting: foldhash::HashSet::default(),
+            holding: Vec::new(),
             held: 0,
+            full_until: 0,
             coverage: Coverage::default(),
             builder: Builder::new(settings, attribution, begun),
             decoded: Vec::new(),
@@ -135,6 +148,7 @@ impl<F: Feedback> Pipeline<F> {
     pub fn tick(&mut self, now: Nanos) {
         self.now = self.now.max(now);
         record::expire(self);
+        self.tls.secrets.expire(self.now);
         self.legs.expire(self.now, &mut self.joined);
         self.build();
         self.coverage.report(self.now, &mut self.builder, &mut self.events);
@@ -155,13 +169,26 @@ impl<F: Feedback> Pipeline<F> {
 
     /// Takes the events made since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        // The next ones will be about as many.
+        let room = Vec::with_capacity(self.events.len());
+        std::mem::replace(&mut self.events, room)
     }
 
     /// Connections followed.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Whether nothing is held: no connection, no request, no byte, no name of one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+            && self.opened.is_empty()
+            && self.waiting.is_empty()
+            && self.held == 0
+            && self.early.is_empty()
+            && self.legs.is_empty()
     }
 
     /// The builder of events, for those that do not come from records.
@@ -175,3 +202,6 @@ impl<F: Feedback> Pipeline<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,7 @@ impl Config {
             management_paths: self.management.paths.clone(),
             query_allow: self.query_allow.clone(),
             trusted: self.trusted.clone(),
+            forwarding_headers: self.forwarding_headers.clone(),
         }
     }
 }

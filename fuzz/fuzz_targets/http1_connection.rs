@@ -47,7 +47,7 @@ fuzz_target!(|input: (bool, bool, Vec<Step>)| {
     } else {
         Limits::default()
     };
-    let mut http = Http1::new(Direction::Ingress, if joined { How::Joined } else { How::Passive }, [0; 2]);
+    let mut http = Http1::new(Direction::Ingress, if joined { How::Joined } else { How::Passive });
     let (mut out, mut fed) = (Vec::new(), [0u64; 2]);
     for (time, step) in (0u64..).zip(&steps) {
         let mut sink = Sink { limits: &limits, out: &mut out };

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -188,6 +189,15 @@ impl AuditorProcess {
             }
         }
         Ok(pids)
+    }
+
+    /// The process that reads traffic.
+    ///
+    /// # Errors
+    /// The process table cannot be read, or there is none.
+    pub fn decoder(&self) -> Result<Pid> {
+        let pid = *self.pids()?.get(1).context("there is no process that decodes")?;
+        Ok(Pid::from_raw(pid.try_into()?))
     }
 
     /// What it has logged.

@@ -57,6 +57,10 @@ pub struct Request {
 /// `http`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Http {
+    /// The version of HTTP.
+    pub version: Option<String>,
+    /// The stream of HTTP/2.
+    pub stream: Option<u64>,
     /// The request.
     pub request: RequestHead,
     /// The response, if there was one.

@@ -10,6 +10,8 @@ use std::path::Path;
 use anyhow::Result;
 use tempfile::TempDir;
 
+const FILE: &str = "objects.yaml";
+
 /// One path of the Ingress.
 #[derive(Clone, Copy, Debug)]
 pub struct Route<'a> {
@@ -35,7 +37,16 @@ impl Manifests {
     /// # Errors
     /// The files cannot be written.
     pub fn write(controller: &str, routes: &[Route<'_>]) -> Result<Self> {
-        let directory = TempDir::new()?;
+        let manifests = Self { directory: TempDir::new()? };
+        manifests.replace(controller, routes)?;
+        Ok(manifests)
+    }
+
+    /// Replaces them by those of other routes, at once.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn replace(&self, controller: &str, routes: &[Route<'_>]) -> Result<()> {
         let mut rules = String::new();
         let mut objects = String::new();
         for route in routes {
@@ -63,9 +74,18 @@ impl Manifests {
              controller: {controller}\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\n\
              metadata: {{name: test, namespace: test}}\nspec:\n  ingressClassName: test\n  rules:\n{rules}"
         );
-        fs::write(directory.path().join("ingress.yaml"), ingress)?;
-        fs::write(directory.path().join("services.yaml"), objects)?;
-        Ok(Self { directory })
+        self.replace_by(&(ingress + &objects))
+    }
+
+    /// Replaces them by `text`, whatever it is: one file, and at once.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn replace_by(&self, text: &str) -> Result<()> {
+        // A name that is no manifest's, so that nothing is read half written.
+        let new = self.directory.path().join("new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, self.directory.path().join(FILE))?)
     }
 
     /// The directory.

@@ -11,6 +11,7 @@
 //! | `/cut/N` | promises N bytes, sends half, closes |
 //! | `/silent` | closes without an answer |
 //! | `/early-hints` | 103, then 200 |
+//! | `/websocket` | 101, then every byte comes back until the client closes |
 //! | anything else | 200, `ok` |
 //!
 //! A request's body is read before the answer. Runs on threads of this process, so outside of the cgroup under test.
@@ -86,7 +87,7 @@ fn serve(stream: &TcpStream) -> Result<()> {
     let mut input = BufReader::new(stream);
     let mut output = stream;
     while let Some(asked) = read_request(&mut input, &mut output)? {
-        if !answer(&mut output, &asked)? {
+        if !answer(&mut input, &mut output, &asked)? {
             break;
         }
     }
@@ -141,7 +142,7 @@ fn skip_chunks(input: &mut impl BufRead) -> Result<()> {
 }
 
 /// Answers; false if the connection is to be closed.
-fn answer(output: &mut impl Write, asked: &Asked) -> Result<bool> {
+fn answer(input: &mut impl BufRead, output: &mut impl Write, asked: &Asked) -> Result<bool> {
     let (_, path) = asked.path.split('?').next().unwrap_or_default().split_once('/').unwrap_or_default();
     let (what, number) = path.split_once('/').unwrap_or((path, ""));
     let number = number.parse::<u64>().unwrap_or_default();
@@ -183,6 +184,13 @@ fn answer(output: &mut impl Write, asked: &Asked) -> Result<bool> {
             return Ok(false);
         }
         "silent" => return Ok(false),
+        "websocket" => {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+            // The accept is that of the key in RFC 6455, 1.3.
+            write!(output, "{head}Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")?;
+            copy(input, output)?;
+            return Ok(false);
+        }
         "early-hints" => {
             output.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")?;
             output.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")?;

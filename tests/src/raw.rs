@@ -34,6 +34,22 @@ impl RawClient {
         Ok(Self { stream })
     }
 
+    /// A client of a stream that is connected already.
+    ///
+    /// # Errors
+    /// The socket refuses its options.
+    pub fn of(stream: TcpStream) -> Result<Self> {
+        stream.set_read_timeout(Some(READ_LIMIT))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream })
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Connects without acknowledging the server's SYN: the ACK that ends the handshake bears the first bytes sent.
     ///
     /// # Errors

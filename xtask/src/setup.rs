@@ -42,11 +42,12 @@ const fn package(name: &'static str, brings: &'static str, why: &'static str) ->
 }
 
 /// For the tests, the demo and the benchmark.
-const SERVERS: [Package; 9] = [
+const SERVERS: [Package; 10] = [
     package("nginx-core", "nginx", "a real ingress to audit, and its backends"),
     package("haproxy", "haproxy", "a real ingress to audit"),
     package("caddy", "caddy", "a real ingress to audit"),
     package("curl", "curl", "the client that sends the traffic"),
+    package("nghttp2-client", "h2load", "the client that makes load over HTTP/2"),
     package("wrk", "wrk", "the client that makes load"),
     package("tshark", "tshark", "an independent decoder to compare with"),
     package("bpftool", "bpftool", "shows the attached programs and what they cost"),

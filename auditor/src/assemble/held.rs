@@ -64,6 +64,25 @@ impl Ranges {
         self.bytes
     }
 
+    /// Bytes of memory that they take, about.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.ranges.len() * size_of::<Held>()
+    }
+
+    /// Where the last one ends.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.ranges.last().map(Held::end)
+    }
+
+    /// Lets the last one go; `None` if there is none.
+    pub(super) fn drop_last(&mut self) -> Option<()> {
+        let last = self.ranges.pop()?;
+        if let What::Bytes(bytes) = last.what {
+            self.bytes -= bytes.len();
+        }
+        Some(())
+    }
+
     /// Where the first one starts.
     pub(super) fn first(&self) -> Option<u64> {
         self.ranges.first().map(|held| held.offset)

@@ -44,9 +44,10 @@ pub struct Counts {
     pub beyond_bytes: u64,
     /// Bytes that were given up: the holes of [`Absence::Lost`].
     pub lost_bytes: u64,
-    /// Segments that contradict what is held or what TCP had not accepted yet, and ends that contradict what is known of the
-    /// stream's length.
+    /// Segments and ends that contradict what is held, or what was given out before TCP had accepted it.
     pub contradictions: u32,
+    /// Ends that the receiving TCP did not take for one, or that contradict another.
+    pub ends_refused: u32,
     /// Resets that the receiving TCP would not have obeyed (RFC 5961, 3.2), or did not.
     pub resets_refused: u32,
 }
@@ -109,10 +110,17 @@ impl Stream {
         self.waiting.is_some()
     }
 
-    /// Copied bytes that are held.
+    /// Bytes of memory that hold what waits, or what TCP has not accepted yet.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.ranges.bytes())
+        self.waiting.as_ref().map_or(0, |waiting| waiting.ranges.weight())
+            + self.unconfirmed.as_ref().map_or(0, |unconfirmed| unconfirmed.held_bytes())
+    }
+
+    /// The offset up to which TCP has said that it accepted the stream, if it says.
+    #[must_use]
+    pub fn known_accepted(&self) -> Option<u64> {
+        self.judged.then_some(self.accepted)
     }
 
     /// When [`Self::expire`] will give up the missing range, if one is waited for and TCP does not decide.
@@ -132,10 +140,8 @@ impl Stream {
         if segment.rst {
             return self.reset(segment, time, out);
         }
-        if std::mem::take(&mut self.reset) {
-            // The connection goes on: TCP has not obeyed.
-            self.counts.resets_refused = self.counts.resets_refused.saturating_add(1);
-        }
+        // The connection goes on.
+        self.refuse_reset();
         let Some(end) = segment.offset.checked_add(u64::from(segment.len)) else {
             self.counts.beyond_bytes += u64::from(segment.len);
             return;
@@ -148,8 +154,7 @@ impl Stream {
         }
         if self.judged && self.end.is_some_and(|known| known < end) {
             // More follows what said to be the end, and TCP has not taken it for one.
-            self.counts.contradictions = self.counts.contradictions.saturating_add(1);
-            self.end = None;
+            self.refuse_end();
         }
         if segment.fin {
             self.note_end(end, time);
@@ -159,12 +164,24 @@ impl Stream {
         if self.end.is_some_and(|end| end > self.next) {
             self.wait(time);
         }
-        while self.waiting.as_ref().is_some_and(|waiting| {
-            waiting.ranges.count() > limits.ranges || waiting.ranges.bytes() > limits.bytes
-        }) {
-            self.give_up(time, out);
+        while let Some(waiting) = &mut self.waiting
+            && (waiting.ranges.count() > limits.ranges || waiting.ranges.bytes() > limits.bytes)
+        {
+            if self.judged {
+                // What TCP waits for comes, and may be all that is true: what lies furthest ahead has no room.
+                waiting.ranges.drop_last();
+            } else {
+                self.give_up(time, out);
+            }
         }
         self.pass(time, out);
+    }
+
+    /// Whether it is another copy of bytes that were given out and that TCP had not accepted, and differs from them.
+    #[must_use]
+    pub fn is_contradicted_by(&self, segment: &Segment<'_>) -> bool {
+        let differs = |kept: &Unconfirmed| kept.differs(segment.offset, segment.bytes, segment.len.into());
+        self.unconfirmed.as_deref().is_some_and(differs)
     }
 
     /// TCP has accepted everything before `offset`, in order; one more than the stream is long once it has its end.
@@ -172,10 +189,34 @@ impl Stream {
         self.judged = true;
         if offset > self.accepted {
             self.accepted = offset;
+            if self.end.is_some_and(|end| offset > end.saturating_add(1)) {
+                self.refuse_end();
+            }
             if self.unconfirmed.as_mut().is_some_and(|unconfirmed| unconfirmed.confirm(offset)) {
                 self.unconfirmed = None;
             }
             self.pass(time, out);
+        }
+    }
+
+    /// TCP has not obeyed the reset that came last.
+    pub fn refuse_reset(&mut self) {
+        if std::mem::take(&mut self.reset) {
+            self.counts.resets_refused = self.counts.resets_refused.saturating_add(1);
+        }
+    }
+
+    /// The other side has acknowledged everything before `offset`, and nothing will follow: what was not seen of it is lost.
+    pub fn reach(&mut self, offset: u64, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
+        while self.waiting.is_some() && self.missing_end() <= offset {
+            self.give_up(now, out);
+        }
+        if let Some(lost) = offset.checked_sub(self.next)
+            && lost > 0
+            && self.waiting.is_none()
+            && !self.over
+        {
+            self.lose(lost, now, out);
         }
     }
 
@@ -205,19 +246,28 @@ impl Stream {
         {
             self.lose(lost, now, out);
         }
+        let obeyed = received.is_none() || self.accepted > self.next;
         if self.reset {
             self.over = true;
             out(Piece::Reset, self.ending);
-        } else if self.end == Some(self.next) && !self.over {
+        } else if self.end == Some(self.next) && !self.over && obeyed {
             self.over = true;
             out(Piece::Fin, self.ending);
         }
     }
 
-    /// Gives up every missing range, because there is no room to wait for it.
+    /// Lets go of all that is held, because there is no room for it.
     pub fn release(&mut self, now: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
-        while self.held_bytes() > 0 {
-            self.give_up(now, out);
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.forget();
+        }
+        while let Some(waiting) = self.waiting.as_mut().filter(|waiting| !waiting.ranges.is_empty()) {
+            if self.judged {
+                // Lost once TCP passes it.
+                waiting.ranges.drop_last();
+            } else {
+                self.give_up(now, out);
+            }
         }
     }
 
@@ -229,7 +279,9 @@ impl Stream {
 
     /// Gives up what TCP has passed.
     fn pass(&mut self, time: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
-        while self.judged && self.waiting.is_some() && self.missing_end() <= self.accepted {
+        // Nothing is missing before an end that TCP has not obeyed, whatever is held behind it.
+        let range = |stream: &Self| stream.next + 1..=stream.accepted;
+        while self.judged && self.waiting.is_some() && range(self).contains(&self.missing_end()) {
             self.give_up(time, out);
         }
         self.settle(time, out);
@@ -243,14 +295,23 @@ impl Stream {
 
     fn note_end(&mut self, end: u64, time: Nanos) {
         let other = self.end.is_some_and(|known| known != end);
-        if end < self.next || other {
+        if end < self.next && !(self.judged && end < self.accepted) {
+            // Then what was given out behind it is not part of the stream.
             self.counts.contradictions = self.counts.contradictions.saturating_add(1);
+        } else if end < self.next || other {
+            self.counts.ends_refused = self.counts.ends_refused.saturating_add(1);
         }
         // Where TCP judges, it will tell which of two ends is true.
         if end >= self.next && (!other || self.judged) {
             self.end = Some(end);
             self.ending = time;
         }
+    }
+
+    /// What was taken for the end is none.
+    fn refuse_end(&mut self) {
+        self.end = None;
+        self.counts.ends_refused = self.counts.ends_refused.saturating_add(1);
     }
 
     fn wait(&mut self, time: Nanos) -> &mut Waiting {
@@ -271,7 +332,8 @@ impl Stream {
         }
         let start = offset.max(self.next);
         self.counts.duplicate_bytes += start.min(stop).saturating_sub(offset);
-        if self.unconfirmed.as_ref().is_some_and(|unconfirmed| unconfirmed.differs(offset, bytes)) {
+        let differs = |kept: &Unconfirmed| kept.differs(offset, bytes, end - offset);
+        if self.unconfirmed.as_deref().is_some_and(differs) {
             self.counts.contradictions = self.counts.contradictions.saturating_add(1);
         }
         if start >= stop {
@@ -285,7 +347,7 @@ impl Stream {
         if start == self.next && held.is_none_or(|held| held >= stop) {
             if !bytes.is_empty() {
                 if self.judged {
-                    self.unconfirmed.get_or_insert_default().push(start, bytes);
+                    self.confirm_later(start, bytes);
                 }
                 out(Piece::Data(bytes), time);
             }
@@ -326,7 +388,9 @@ impl Stream {
                         let keep = usize::try_from(len).unwrap_or(usize::MAX);
                         let bytes = bytes.get(..keep).unwrap_or(bytes);
                         if self.judged && stop > self.accepted {
-                            self.unconfirmed.get_or_insert_default().push(held.offset, bytes);
+                            self.unconfirmed
+                                .get_or_insert_with(|| Box::new(Unconfirmed::at(held.offset)))
+                                .push(held.offset, bytes);
                         }
                         out(Piece::Data(bytes), held.time);
                     }
@@ -349,6 +413,10 @@ impl Stream {
         }
     }
 
+    fn confirm_later(&mut self, offset: u64, bytes: &[u8]) {
+        self.unconfirmed.get_or_insert_with(|| Box::new(Unconfirmed::at(offset))).push(offset, bytes);
+    }
+
     fn drop_beyond(&mut self) {
         if let Some(mut waiting) = self.waiting.take() {
             while let Some(first) = waiting.ranges.first() {
@@ -363,9 +431,12 @@ impl Stream {
         if self.waiting.is_none() {
             return;
         }
-        let len = self.missing_end() - self.next;
+        let len = self.missing_end().saturating_sub(self.next);
         if len > 0 {
             self.lose(len, now, out);
+        } else {
+            // What is held lies behind the end.
+            self.drop_beyond();
         }
         self.settle(now, out);
     }
@@ -377,9 +448,15 @@ impl Stream {
     }
 
     fn reset(&mut self, segment: &Segment<'_>, time: Nanos, out: &mut impl FnMut(Piece<'_>, Nanos)) {
-        // Linux obeys a reset only at exactly the next byte; a FIN takes one number (RFC 9293, 3.4). Our own side's is real.
+        // Linux obeys a reset at exactly the next byte, where a FIN takes one number (RFC 9293, 3.4) that some senders do not
+        // count, or at the end of what it holds (net/ipv4/tcp_input.c, `tcp_reset_check`, `tcp_validate_incoming`). Our
+        // own side's is real.
         let next = if self.judged { self.accepted } else { self.next + u64::from(self.over) };
-        if segment.direction == Direction::Ingress && self.judged && segment.offset == next {
+        let held = self.waiting.as_ref().and_then(|waiting| waiting.ranges.end());
+        let obeyable = segment.offset == next
+            || held == Some(segment.offset)
+            || (self.over && segment.offset.checked_add(1) == Some(next));
+        if segment.direction == Direction::Ingress && self.judged && obeyable {
             // If TCP obeys, the connection is closed next.
             self.reset = true;
             self.ending = time;

@@ -125,6 +125,12 @@ pub enum Problem {
         /// What was given.
         value: String,
     },
+    /// Not a header that says for whom a request is forwarded.
+    #[error("{value:?} is not one of X-Forwarded-For, Forwarded, X-Real-IP")]
+    NotAForwardingHeader {
+        /// What was given.
+        value: String,
+    },
     /// Not a Service with its port.
     #[error("{value:?} is not NAMESPACE/SERVICE:PORT")]
     NotAService {

@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) ingress_class: Field<String>,
     pub(super) default_backend: Field<String>,
     pub(super) trusted: Vec<Spanned<String>>,
+    pub(super) forwarding_headers: Vec<Spanned<String>>,
     pub(super) management: RawManagement,
     pub(super) query: RawQuery,
     pub(super) limits: RawLimits,

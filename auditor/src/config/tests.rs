@@ -30,7 +30,7 @@ fn check(text: &str, expected: &str) {
 fn bad_files_are_named_by_file_line_and_key() {
     check(
         "node: n1\nnod: n2\n",
-        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, ingress_class, default_backend, trusted, management, query, limits, poll_interval_ms, output_queue, user, log",
+        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, ingress_class, default_backend, trusted, forwarding_headers, management, query, limits, poll_interval_ms, output_queue, user, log",
     );
     check(
         "limits:\n  ring_bytes: 8388608\n  ring: 1\n",
@@ -97,6 +97,10 @@ fn bad_files_are_named_by_file_line_and_key() {
         "trusted: [10.0.0.0/8,\n  10.0.0.0/33]\n",
         "auditor.yaml:2: trusted[1]: \"10.0.0.0/33\" is not an IP address or a network (10.0.0.0/8, 2001:db8::/32)",
     );
+    check(
+        "forwarding_headers: [Forwarded, Via]\n",
+        "auditor.yaml:1: forwarding_headers[1]: \"Via\" is not one of X-Forwarded-For, Forwarded, X-Real-IP",
+    );
     check("management:\n  ports: [0]\n", "auditor.yaml:2: management.ports[0]: 0 is not between 1 and 65535");
     check(
         "management:\n  paths: [healthz]\n",
@@ -125,6 +129,7 @@ manifests: objects
 ingress_class: nginx
 default_backend: shop/web:http
 trusted: [10.0.0.0/8, '::1']
+forwarding_headers: [Forwarded, x-real-ip]
 management: {ports: [10254], paths: [/healthz]}
 query: {allow: [page]}
 limits:
@@ -165,6 +170,7 @@ log: debug
             port: "http".into(),
         }),
         trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
+        forwarding_headers: vec![ForwardingHeader::Forwarded, ForwardingHeader::XRealIp],
         management: Management { ports: vec![10254], paths: vec!["/healthz".into()] },
         query_allow: vec!["page".into()],
         limits: Limits {

@@ -10,6 +10,7 @@ use super::{
     Config, ConfigError, ControllerLabels, DefaultBackend, Limits, LogLevel, Management, Overrides, Problem,
     Site,
 };
+use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
 
 /// Most bytes of a name.
@@ -51,6 +52,14 @@ pub(super) fn validate(file: &Path, raw: Raw, overrides: Overrides, host_name: &
         trusted: check.plain("trusted", raw.trusted, |value| {
             value.parse().map_err(|_| Problem::NotANetwork { value })
         })?,
+        forwarding_headers: match check.plain(
+            "forwarding_headers",
+            raw.forwarding_headers,
+            forwarding_header,
+        )? {
+            none if none.is_empty() => ForwardingHeader::ALL.to_vec(),
+            named => named,
+        },
         management: Management {
             ports: check.plain("management.ports", raw.management.ports, port)?,
             paths: check.plain("management.paths", raw.management.paths, absolute)?,
@@ -276,6 +285,12 @@ fn text(value: String, max: usize) -> std::result::Result<String, Problem> {
 fn absolute(value: String) -> std::result::Result<String, Problem> {
     let value = text(value, MAX_PATH)?;
     if value.starts_with('/') { Ok(value) } else { Err(Problem::NotAbsolute { value }) }
+}
+
+/// Names of fields are compared without case (RFC 9110, 5.1).
+fn forwarding_header(value: String) -> std::result::Result<ForwardingHeader, Problem> {
+    let named = ForwardingHeader::ALL.into_iter().find(|header| header.name().eq_ignore_ascii_case(&value));
+    named.ok_or_else(|| Problem::NotAForwardingHeader { value: value.chars().take(32).collect() })
 }
 
 fn target_in_form(target: Target) -> std::result::Result<Target, Problem> {

@@ -4,15 +4,14 @@
 //! Where the framing of requests is not certain, nothing after that is read as a request.
 
 pub mod connection;
-pub mod exchange;
 pub mod fields;
 pub mod head;
-pub mod malformed;
-pub mod notes;
+
+pub use super::{exchange, malformed, notes};
 
 mod chunked;
 mod framing;
-mod lane;
+pub(in crate::decode) mod lane;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -2,28 +2,32 @@
 //!
 //! Consumes the messages of all connections of *one* controller, in the order of capture; produces client requests with
 //! the attempts made for them, and backend requests that nothing explains. Evidence is what the forwarded request shows
-//! (request id, target, method, host, the client's address in `X-Forwarded-For` and its like, length of the body) and
-//! time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken and
+//! (request id, target, method, host, the client's address in a PROXY header or in `X-Forwarded-For` and its like, length
+//! of the body) and time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken and
 //! the join is called ambiguous: two requests that look the same can not be told apart from outside.
 //!
 //! Invariants: an exchange comes out exactly once; memory is bounded by the exchanges open in the decoders, plus those
 //! that wait at most [`GRACE`] for an attempt to end.
 
 mod attempt;
+mod choice;
 mod evidence;
 mod party;
 mod queue;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 pub use attempt::{Attempt, Join, Purpose};
-use evidence::Evidence;
 pub use party::{Leg, Party};
 use queue::Targets;
 
 use crate::capture::record::{ConnectionId, Nanos};
-use crate::decode::http1::exchange::Exchange;
+use crate::decode::http1::exchange::{Exchange, Outcome};
 use crate::decode::http1::head::Head;
 
 /// Names an exchange: its connection, and the place of the request's head in the stream.
@@ -31,10 +35,8 @@ pub type Key = (ConnectionId, u64);
 
 /// How long a finished client request waits for attempts that have not ended.
 pub const GRACE: Nanos = 1_000_000_000;
-/// Client requests looked at for one backend request; past that the join can only be ambiguous.
-const MAX_CANDIDATES: usize = 128;
-/// Keys looked at for them, also those of requests that are over.
-const MAX_KEYS: usize = 1024;
+/// Requests whose clients left before anything was done for them, that wait at once.
+const MAX_ABANDONED: usize = 256;
 
 /// What came out.
 #[derive(Debug)]
@@ -67,10 +69,14 @@ pub struct Legs {
     targets: Targets,
     /// Client requests by the ids they came with.
     ids: Targets,
+    /// Client requests by what is left of their target after a rewrite.
+    tails: Targets,
     /// Client requests in order of arrival, for those that were forwarded under another target.
     arrivals: VecDeque<Key>,
-    /// Finished client requests with attempts that go on.
+    /// Finished client requests with attempts that go on, or that may still begin.
     waiting: VecDeque<(Nanos, Key)>,
+    /// How many are over because the client left, and nothing was done for them so far.
+    abandoned: usize,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,36 @@ struct Client {
     /// Attempts that have not ended.
     running: usize,
     finished: Option<Box<Exchange>>,
+    /// Its client left before anything was done for it.
+    abandoned: bool,
+}
+
+impl Client {
+    /// Whether a request to a backend may have been made for it: it is open; or its client left before anything was done,
+    /// which the controller may not have noticed.
+    fn is_candidate(&self) -> bool {
+        self.finished.is_none() || self.attempts.is_empty()
+    }
+
+    /// Whether it can be expected to be forwarded next.
+    fn is_idle(&self) -> bool {
+        self.running == 0 && !self.abandoned
+    }
+
+    /// Whether its client got all, and every attempt has ended.
+    fn is_over(&self) -> bool {
+        self.finished.is_some() && self.running == 0
+    }
+
+    /// One of its attempts has ended; gives the exchange back if it has no such attempt.
+    fn attempt_finished(&mut self, key: Key, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        // Of those with the same name the one that goes on: the offsets of its connection may have started anew.
+        let running = |attempt: &&mut Attempt| attempt.exchange.is_none() && attempt.key() == key;
+        let Some(attempt) = self.attempts.iter_mut().find(running) else { return Some(exchange) };
+        attempt.exchange = Some(exchange);
+        self.running = self.running.saturating_sub(1);
+        None
+    }
 }
 
 impl Legs {
@@ -88,6 +124,7 @@ impl Legs {
     pub fn client_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>) {
         let key = (party.id, offset);
         self.targets.push(head.target(), key);
+        self.tails.push(evidence::tail(head.target()), key);
         for id in evidence::ids(&head) {
             self.ids.push(&id, key);
         }
@@ -96,14 +133,17 @@ impl Legs {
         }
         self.arrivals.push_back(key);
         let party = Arc::clone(party);
-        self.clients.insert(key, Client { party, head, attempts: Vec::new(), running: 0, finished: None });
+        let client =
+            Client { party, head, attempts: Vec::new(), running: 0, finished: None, abandoned: false };
+        self.clients.insert(key, client);
     }
 
     /// The head of a request to a backend is complete.
     pub fn backend_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>, started: Nanos) {
         let key = (party.id, offset);
-        let Some((name, join)) = self.candidate(&head) else { return };
+        let Some((name, join)) = self.candidate(party, &head) else { return };
         let Some(client) = self.clients.get_mut(&name) else { return };
+        self.abandoned -= usize::from(std::mem::take(&mut client.abandoned));
         let party = Arc::clone(party);
         client.attempts.push(Attempt {
             party,
@@ -121,19 +161,19 @@ impl Legs {
     /// A request to a backend is over.
     pub fn backend_finished(&mut self, party: &Arc<Party>, exchange: Box<Exchange>, out: &mut Vec<Joined>) {
         let key = (party.id, exchange.key);
-        match self.owners.remove(&key) {
-            Some(name) => {
-                let Some(client) = self.clients.get_mut(&name) else { return };
-                if let Some(attempt) = client.attempts.iter_mut().find(|attempt| attempt.key() == key) {
-                    attempt.exchange = Some(exchange);
-                    client.running = client.running.saturating_sub(1);
-                }
-                if client.running == 0 && client.finished.is_some() {
-                    self.complete(name, out);
-                }
-            }
+        let name = self.owners.remove(&key);
+        let client = name.and_then(|name| self.clients.get_mut(&name));
+        let refused = match client {
+            Some(client) => client.attempt_finished(key, exchange),
             // Nothing explains it; or it is malformed, so that it was never announced.
-            None => out.push(Joined::Upstream { party: Arc::clone(party), exchange }),
+            None => Some(exchange),
+        };
+        if let Some(exchange) = refused {
+            out.push(Joined::Upstream { party: Arc::clone(party), exchange });
+            return;
+        }
+        if let Some(name) = name.filter(|name| self.clients.get(name).is_some_and(Client::is_over)) {
+            self.complete(name, out);
         }
     }
 
@@ -151,11 +191,20 @@ impl Legs {
             out.push(Joined::Request { party: Arc::clone(party), exchange, attempts: Vec::new() });
             return;
         };
+        let left = matches!(exchange.outcome, Outcome::ResetByClient | Outcome::ClosedByClient)
+            && exchange.response.head.is_none()
+            && client.attempts.is_empty();
         client.finished = Some(exchange);
-        if client.running == 0 {
-            self.complete(key, out);
-        } else {
+        // What is known of the connection by now.
+        client.party = Arc::clone(party);
+        if client.running > 0 {
             self.waiting.push_back((now, key));
+        } else if left && self.abandoned < MAX_ABANDONED {
+            client.abandoned = true;
+            self.abandoned += 1;
+            self.waiting.push_back((now, key));
+        } else {
+            self.complete(key, out);
         }
     }
 
@@ -181,19 +230,24 @@ impl Legs {
         self.clients.len()
     }
 
-    /// Whether nothing is held.
+    /// Whether nothing is held, not even a name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.clients.is_empty()
+            && self.owners.is_empty()
+            && [&self.targets, &self.ids, &self.tails].into_iter().all(Targets::is_empty)
+            && self.abandoned == 0
     }
 
     fn complete(&mut self, key: Key, out: &mut Vec<Joined>) {
-        let Some(Client { party, head, mut attempts, finished: Some(exchange), .. }) =
+        let Some(Client { party, head, mut attempts, finished: Some(exchange), abandoned, .. }) =
             self.clients.remove(&key)
         else {
             return;
         };
+        self.abandoned -= usize::from(abandoned);
         self.targets.remove(head.target(), |key| self.clients.contains_key(key));
+        self.tails.remove(evidence::tail(head.target()), |key| self.clients.contains_key(key));
         for id in evidence::ids(&head) {
             self.ids.remove(&id, |key| self.clients.contains_key(key));
         }
@@ -203,90 +257,4 @@ impl Legs {
         attempt::assign_purposes(&mut attempts, &exchange);
         out.push(Joined::Request { party, exchange, attempts });
     }
-
-    /// The client's request that `forwarded` was most likely made for.
-    fn candidate(&mut self, forwarded: &Head) -> Option<(Key, Join)> {
-        let evidence = Evidence::of(forwarded);
-        let clients = &self.clients;
-        // An id goes before the target: what another client asked for may look like this one's after a rewrite.
-        let mut with_id = VecDeque::new();
-        for id in evidence::ids(forwarded) {
-            let keys = self.ids.get(&id, |key| clients.contains_key(key));
-            let recent = keys.iter().rev().take(MAX_KEYS).filter(|key| !with_id.contains(*key)).copied();
-            let recent: Vec<Key> = recent.take(MAX_CANDIDATES + 1).collect();
-            with_id.extend(recent.into_iter().rev());
-        }
-        if let Some((key, choice)) = choose(clients, &evidence, &with_id) {
-            return Some((key, choice.join()));
-        }
-        let same_target = self.targets.get(forwarded.target(), |key| clients.contains_key(key));
-        let best = choose(clients, &evidence, same_target);
-        if best.is_some() {
-            return best.map(|(key, choice)| (key, choice.join()));
-        }
-        while self.arrivals.front().is_some_and(|key| !clients.contains_key(key)) {
-            self.arrivals.pop_front();
-        }
-        choose(clients, &evidence, &self.arrivals).map(|(key, choice)| (key, choice.join()))
-    }
-}
-
-/// How the best candidate stands among the others.
-#[derive(Clone, Copy, Debug)]
-struct Choice {
-    rank: evidence::Rank,
-    /// Candidates that fit at all.
-    fitting: usize,
-    /// Candidates with the best rank.
-    equal: usize,
-}
-
-impl Choice {
-    fn join(self) -> Join {
-        match self {
-            Self { equal: 2.., .. } => Join::Ambiguous,
-            // Clients choose ids, and may choose the same: only one that nobody else has is proof.
-            Self { rank, fitting, .. } if rank.request_id() || rank.identifies() => {
-                if fitting == 1 {
-                    Join::Exact
-                } else {
-                    Join::Inferred
-                }
-            }
-            _ => Join::Inferred,
-        }
-    }
-}
-
-/// The oldest of the best, among the newest: a proxy forwards at once, and what is old is most likely being answered.
-fn choose(
-    clients: &HashMap<Key, Client>,
-    evidence: &Evidence<'_>,
-    keys: &VecDeque<Key>,
-) -> Option<(Key, Choice)> {
-    let mut best: Option<(Key, Choice)> = None;
-    let (mut fitting, mut looked_at) = (0, 0);
-    let open = |key: &&Key| clients.get(key).is_some_and(|client| client.finished.is_none());
-    for key in keys.iter().rev().take(MAX_KEYS).filter(open).take(MAX_CANDIDATES) {
-        looked_at += 1;
-        let Some(client) = clients.get(key) else { continue };
-        let Some(rank) = evidence.rank(&client.head, client.party.peer(), client.running == 0) else {
-            continue;
-        };
-        fitting += 1;
-        match &mut best {
-            Some((_, choice)) if rank < choice.rank => {}
-            Some((oldest, choice)) if rank == choice.rank => {
-                choice.equal += 1;
-                *oldest = *key;
-            }
-            _ => best = Some((*key, Choice { rank, fitting: 0, equal: 1 })),
-        }
-    }
-    let (key, mut choice) = best?;
-    choice.fitting = fitting;
-    if looked_at == MAX_CANDIDATES || keys.len() > MAX_KEYS {
-        choice.equal = choice.equal.max(2);
-    }
-    Some((key, choice))
 }

@@ -9,6 +9,7 @@ mod gap;
 mod message;
 mod request;
 mod route;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::model::{Body, Count, Event, EventId, Kind, Observation, Source, Times
 use crate::attribute::Attribution;
 use crate::capture::record::Nanos;
 use crate::config::Network;
+use crate::decode::forwarding::ForwardingHeader;
 use crate::decode::legs::{Joined, Party};
 pub use connection::ConnectionEnd;
 pub use gap::{Gap, Moment};
@@ -36,8 +38,10 @@ pub struct Settings {
     pub management_paths: Vec<String>,
     /// Query parameters that may be shown.
     pub query_allow: Vec<String>,
-    /// Peers whose `X-Forwarded-For` tells who the client is.
+    /// Peers whose PROXY header and forwarding header tell who the client is.
     pub trusted: Vec<Network>,
+    /// Forwarding headers, in the order in which they are asked.
+    pub forwarding_headers: Vec<ForwardingHeader>,
 }
 
 /// Builds events.

@@ -8,8 +8,9 @@
 //!    address with IPv4 mapped into IPv6, 2 of port, each), local first, and the time of the connection's first record in
 //!    nanoseconds (8 bytes, after 2 zero bytes); `-`, 38 zero bytes and when the part of the program that
 //!    tells it began, in nanoseconds, for an event of no connection;
-//! 4. a place: the offset of the head's first byte in its direction's stream; for an event of no head or no connection, a
-//!    number that tells it from the others of its kind (8 bytes);
+//! 4. a place: the offset of the head's first byte in its direction's stream; for a connection 0, or when it came to be
+//!    known if it was open before, in nanoseconds; for an event of no head or no connection, a number that tells it from
+//!    the others of its kind (8 bytes);
 //! 5. the HTTP/2 stream, 0 without one (4 bytes);
 //! 6. the kind's name.
 //!
@@ -32,9 +33,13 @@ pub enum Domain {
     File,
 }
 
-/// The part of an id that all events of a connection share. Made once for each connection, not for each event.
-#[derive(Clone)]
-pub struct IdScope(Sha256);
+/// The part of an id that all events of a connection share: parts 1 to 3, and room for parts 4 and 5.
+#[derive(Clone, Copy, Debug)]
+pub struct IdScope([u8; SCOPE + 12]);
+
+/// Parts 1 to 3.
+const SCOPE: usize = PREFIX.len() + 17 + 47;
+const PREFIX: &[u8] = b"auditor event id 1\0";
 
 impl IdScope {
     /// For events of no connection, from a part of the program that began at this time.
@@ -70,26 +75,25 @@ impl IdScope {
             Domain::Boot(id) => (b'b', id.into_bytes()),
             Domain::File => (b'f', [0; 16]),
         };
-        let hash = Sha256::new().chain_update(b"auditor event id 1\0").chain_update([domain_tag]);
-        Self(hash.chain_update(bytes).chain_update([tag]).chain_update(part))
+        let mut scope = [0; SCOPE + 12];
+        put(&mut scope, 0, PREFIX);
+        put(&mut scope, PREFIX.len(), &[domain_tag]);
+        put(&mut scope, PREFIX.len() + 1, &bytes);
+        put(&mut scope, PREFIX.len() + 17, &[tag]);
+        put(&mut scope, PREFIX.len() + 18, part);
+        Self(scope)
     }
 
     /// The id of the event of this kind, at this place (a stream offset, or a number of its own) and HTTP/2 stream (0: none).
     #[must_use]
     pub fn id(&self, kind: Kind, place: u64, stream: u32) -> EventId {
-        let mut tail = [0; 12];
-        put(&mut tail, 0, &place.to_be_bytes());
-        put(&mut tail, 8, &stream.to_be_bytes());
-        let hash = self.0.clone().chain_update(tail).chain_update(kind.name()).finalize();
+        let mut parts = self.0;
+        put(&mut parts, SCOPE, &place.to_be_bytes());
+        put(&mut parts, SCOPE + 8, &stream.to_be_bytes());
+        let hash = Sha256::new().chain_update(parts).chain_update(kind.name()).finalize();
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         EventId(Builder::from_custom_bytes(bytes).into_uuid())
-    }
-}
-
-impl std::fmt::Debug for IdScope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("IdScope").finish_non_exhaustive()
     }
 }
 
@@ -101,7 +105,9 @@ fn mapped(end: SocketAddr) -> [u8; 16] {
 }
 
 fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
-    into.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
+    if let Some(place) = into.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod coverage;
 pub mod detection;
 pub mod envelope;
 pub mod http;
+pub mod proxy_protocol;
 pub mod text;
 mod time;
 pub mod tls;

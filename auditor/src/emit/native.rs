@@ -2,9 +2,12 @@
 //!
 //! Consumes events, appends bytes. A line never holds a newline: JSON escapes control characters (RFC 8259, 7).
 
-use std::io::{self, Write};
+mod json;
+
+use serde::Serialize;
 
 use super::model::Event;
+use json::Json;
 
 /// Appends `event` and a newline to `out`.
 ///
@@ -13,7 +16,7 @@ use super::model::Event;
 /// None that an [`Event`] can cause; `out` is as it was then.
 pub fn render(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let start = out.len();
-    match serde_json::to_writer(Line(out), event) {
+    match event.serialize(Json(out)) {
         Ok(()) => {
             out.push(b'\n');
             Ok(())
@@ -22,30 +25,6 @@ pub fn render(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error>
             out.truncate(start);
             Err(error)
         }
-    }
-}
-
-/// A `Vec` that takes single bytes without a call: most of what `serde_json` writes is one quote, colon or comma.
-struct Line<'a>(&'a mut Vec<u8>);
-
-impl Write for Line<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match bytes {
-            [byte] => self.0.push(*byte),
-            _ => self.0.extend_from_slice(bytes),
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -234,7 +213,7 @@ mod tests {
              outcome timing observation chain"
         );
         assert_eq!(keys("/controller"), "kind namespace pod container");
-        assert_eq!(keys("/client"), "address port determined_by peer forwarded");
+        assert_eq!(keys("/client"), "address port determined_by peer proxy_protocol forwarded_in forwarded");
         assert_eq!(keys("/tls"), "version cipher group sni alpn ja4 resumed certificate client_certificate");
         assert_eq!(
             keys("/http/request"),

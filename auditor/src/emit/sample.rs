@@ -12,6 +12,7 @@ use super::model::connection::*;
 use super::model::coverage::*;
 use super::model::detection::*;
 use super::model::http::*;
+use super::model::proxy_protocol::*;
 use super::model::tls::*;
 use super::model::upstream::*;
 use super::model::*;
@@ -83,6 +84,24 @@ fn client() -> Client {
         port: Some(51334),
         determined_by: DeterminedBy::ProxyProtocol,
         peer: Some(endpoint("10.0.0.5", 40112)),
+        proxy_protocol: Some(ProxyProtocol {
+            version: 2,
+            command: ProxyCommand::Proxy,
+            source: Some(endpoint("203.0.113.7", 51334)),
+            destination: Some(endpoint("198.51.100.1", 443)),
+            alpn: some("h2"),
+            authority: some("shop.example.com"),
+            unique_id: some("7F000001:BB4A"),
+            netns: some("edge"),
+            tls: Some(ProxyTls {
+                version: some("TLSv1.3"),
+                cipher: some("TLS_AES_128_GCM_SHA256"),
+                client_certificate: true,
+                verified: true,
+                common_name: some("alice"),
+            }),
+        }),
+        forwarded_in: Some(ForwardedIn::XForwardedFor),
         forwarded: vec![text("203.0.113.7")],
     }
 }
@@ -125,11 +144,17 @@ fn http() -> Http {
             body_bytes: Count::new(0),
         },
         response: Some(Response {
-            status: 200,
+            status: Some(200),
             content_type: some("text/html"),
             location: some("/cart/1"),
             head_bytes: Count::new(150),
             body_bytes: Count::new(5120),
+        }),
+        tunnel: Some(Tunnel {
+            protocol: some("websocket"),
+            request_bytes: Count::new(1200),
+            response_bytes: Count::new(56_000),
+            duration_us: Some(Count::new(90_000_000)),
         }),
     }
 }

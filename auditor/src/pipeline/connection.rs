@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
+use crate::assemble::tls::context;
+use crate::assemble::tls::secrets::ClientRandom;
 use crate::capture::record::{Direction, How, Nanos, Segment, Totals};
-use crate::decode::http1::connection::{End, Http1, Sink};
+use crate::decode::http1::connection::End;
 use crate::decode::legs::{Leg, Party};
+
+use super::layers::{Layers, Scope};
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -16,7 +20,7 @@ pub(super) struct Connection {
     start: [u64; 2],
     ingress: Stream,
     egress: Stream,
-    pub(super) http: Http1,
+    layers: Layers,
     /// Requests seen so far.
     pub(super) requests: u64,
     /// The connection became a tunnel.
@@ -27,6 +31,8 @@ pub(super) struct Connection {
     pub(super) reset: Option<Direction>,
     /// What the source was last told.
     needed: [u64; 2],
+    /// It is among those that are known to hold bytes.
+    pub(super) listed: bool,
     /// The last time anything was seen.
     pub(super) last: Nanos,
 }
@@ -44,12 +50,13 @@ impl Connection {
             start,
             ingress: Stream::starting_at(start[0]),
             egress: Stream::starting_at(start[1]),
-            http: Http1::new(requests, party.how, start),
+            layers: Layers::new(requests, party.how, start),
             requests: 0,
             tunnel: false,
             foreign: None,
             reset: None,
             needed: start,
+            listed: false,
             last: party.opened,
             party: Arc::new(party),
         }
@@ -67,50 +74,71 @@ impl Connection {
         segment: &Segment<'_>,
         time: Nanos,
         limits: &super::Limits,
-        sink: &mut Sink<'_>,
+        scope: &mut Scope<'_>,
     ) {
         self.last = time;
-        let Self { ingress, egress, http, reset, .. } = self;
-        let contradictions = ingress.counts().contradictions;
+        let Self { ingress, egress, layers, party, reset, .. } = self;
         if let Some(received) = segment.received {
             ingress.accepted(received, time, &mut |piece, seen| {
-                http.feed(sink, Direction::Ingress, piece, seen);
+                layers.feed(scope, party, Direction::Ingress, piece, seen);
             });
+        }
+        if party.leg == Leg::Client {
+            layers.set_accepted(ingress.known_accepted());
         }
         let direction = segment.direction;
         let stream = match direction {
             Direction::Ingress => &mut *ingress,
             Direction::Egress => egress,
         };
+        let contradictions = stream.counts().contradictions;
+        // Before what follows the copy is read: where that begins is not known.
+        let contradicted = stream.is_contradicted_by(segment);
+        if contradicted {
+            layers.contradicted(scope, direction, time);
+        }
         stream.push(&limits.stream, segment, time, &mut |piece, seen| {
             if piece == Piece::Reset {
                 *reset = Some(direction);
             }
-            http.feed(sink, direction, piece, seen);
+            layers.feed(scope, party, direction, piece, seen);
         });
-        if ingress.counts().contradictions != contradictions {
-            http.contradicted();
+        if !contradicted && stream.counts().contradictions != contradictions {
+            layers.contradicted(scope, direction, time);
         }
-        self.tell_waiting(sink, time);
+        self.tell_waiting(scope, time);
     }
 
     /// Gives up missing ranges that were waited for long enough.
-    pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress
-            .expire(&limits.stream, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
-        self.tell_waiting(sink, now);
+    pub(super) fn expire(&mut self, limits: &super::Limits, now: Nanos, scope: &mut Scope<'_>) {
+        let Self { ingress, egress, layers, party, .. } = self;
+        ingress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(scope, party, Direction::Ingress, piece, seen);
+        });
+        egress.expire(&limits.stream, now, &mut |piece, seen| {
+            layers.feed(scope, party, Direction::Egress, piece, seen);
+        });
+        layers.expire(scope, party, now);
+        self.tell_waiting(scope, now);
+    }
+
+    /// A secret has come that [`Self::awaits`] names.
+    pub(super) fn secrets_arrived(&mut self, time: Nanos, scope: &mut Scope<'_>) {
+        self.layers.secrets_arrived(scope, &mut self.party, time);
+    }
+
+    /// The name of the secrets that the connection waits for.
+    pub(super) fn awaits(&self) -> Option<ClientRandom> {
+        self.layers.awaits()
     }
 
     /// Gives up all that waits or is not whole: there is no room for it.
-    pub(super) fn release(&mut self, now: Nanos, sink: &mut Sink<'_>) {
-        let Self { ingress, egress, http, .. } = self;
-        ingress.release(now, &mut |piece, seen| http.feed(sink, Direction::Ingress, piece, seen));
-        egress.release(now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
-        http.release(sink, now);
-        self.tell_waiting(sink, now);
+    pub(super) fn release(&mut self, now: Nanos, scope: &mut Scope<'_>) {
+        let Self { ingress, egress, layers, party, .. } = self;
+        ingress.release(now, &mut |piece, seen| layers.feed(scope, party, Direction::Ingress, piece, seen));
+        egress.release(now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
+        layers.release(scope, party, now);
+        self.tell_waiting(scope, now);
     }
 
     /// Nothing will follow. Gives the bytes that were read and that the controller's TCP has refused.
@@ -119,48 +147,75 @@ impl Connection {
         end: End,
         totals: Option<Totals>,
         now: Nanos,
-        sink: &mut Sink<'_>,
+        scope: &mut Scope<'_>,
     ) -> u64 {
-        let Self { ingress, egress, http, reset, .. } = self;
+        let Self { ingress, egress, layers, party, reset, .. } = self;
         let received = totals.map(|totals| totals.bytes_received);
+        let timed_out = totals.is_some_and(|totals| totals.timed_out);
+        if timed_out {
+            ingress.refuse_reset();
+        }
+        // Where only the wire told of the end, TCP had accepted what it said last.
+        let accepted = received.or(ingress.known_accepted().filter(|_| end == End::Closed));
+        let refused = accepted.map_or(0, |accepted| ingress.refused(accepted));
+        if let Some(accepted) = accepted
+            && refused > 0
+            && party.leg == Leg::Client
+        {
+            layers.refused(accepted);
+        }
         ingress.finish(received, now, &mut |piece, seen| {
             if piece == Piece::Reset {
                 reset.get_or_insert(Direction::Ingress);
             }
-            http.feed(sink, Direction::Ingress, piece, seen);
+            layers.feed(scope, party, Direction::Ingress, piece, seen);
         });
-        egress.finish(None, now, &mut |piece, seen| http.feed(sink, Direction::Egress, piece, seen));
-        let refused = received.map_or(0, |received| ingress.refused(received));
-        if let Some(received) = received
-            && refused > 0
-            && self.party.leg == Leg::Client
-        {
-            http.refused(received);
+        // Without what handshake and end count for, which depends on who did which.
+        let sent = totals.map_or(0, |totals| totals.bytes_acked.saturating_sub(2));
+        egress.reach(sent, now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
+        egress
+            .finish(None, now, &mut |piece, seen| layers.feed(scope, party, Direction::Egress, piece, seen));
+        let aborted = !timed_out && totals.is_some_and(|totals| totals.aborted);
+        if aborted && reset.is_none() {
+            *reset = Some(Direction::Egress);
+            layers.feed(scope, party, Direction::Egress, Piece::Reset, now);
         }
-        let aborted = totals.is_some_and(|totals| totals.aborted && !totals.timed_out);
-        if aborted && self.reset.is_none() {
-            self.reset = Some(Direction::Egress);
-            self.http.feed(sink, Direction::Egress, Piece::Reset, now);
-        }
-        self.http.close(sink, end, now);
+        layers.close(scope, party, if timed_out { End::TimedOut } else { end }, now);
         refused
     }
 
     /// Whether a stream waits for a missing range until a certain time.
-    pub(super) fn has_deadline(&self, limits: &stream::Limits) -> bool {
-        self.ingress.deadline(limits).is_some() || self.egress.deadline(limits).is_some()
+    pub(super) fn has_deadline(&self, limits: &stream::Limits, tls: &context::Limits) -> bool {
+        self.ingress.deadline(limits).is_some()
+            || self.egress.deadline(limits).is_some()
+            || self.layers.has_deadline(tls)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.layers.is_tls()
     }
 
     /// Copied bytes that are held back, or are part of what is not whole.
     pub(super) fn held(&self) -> usize {
-        self.ingress.held_bytes() + self.egress.held_bytes() + self.http.held_bytes()
+        self.ingress.held_bytes() + self.egress.held_bytes() + self.layers.held_bytes()
     }
 
     /// Segments, ends and resets that contradict what was seen before, and bytes beyond the end.
     pub(super) fn contradictions(&self) -> (u64, u64) {
         let counts = [self.ingress.counts(), self.egress.counts()];
-        let each = |count: &stream::Counts| u64::from(count.contradictions) + u64::from(count.resets_refused);
+        let each = |count: &stream::Counts| {
+            [count.contradictions, count.ends_refused, count.resets_refused]
+                .map(u64::from)
+                .iter()
+                .sum::<u64>()
+        };
         (counts.iter().map(each).sum(), counts.iter().map(|count| count.beyond_bytes).sum())
+    }
+
+    /// Whether it turned out to be HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.layers.is_http2()
     }
 
     /// Payload bytes of the stream, received and sent.
@@ -172,8 +227,18 @@ impl Connection {
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
     /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
     pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
-        let needed = self.http.needed(direction)?;
+        let reached = match direction {
+            Direction::Ingress => self.ingress.offset(),
+            Direction::Egress => self.egress.offset(),
+        };
+        let needed = self.layers.needed(direction);
         let told = self.needed.get_mut(direction as usize)?;
+        if *told > needed.unwrap_or(reached) {
+            // What the last word came from proved wrong.
+            *told = needed.unwrap_or(reached);
+            return Some(*told);
+        }
+        let needed = needed?;
         if needed < told.saturating_add(WORTHWHILE) {
             return None;
         }
@@ -181,12 +246,12 @@ impl Connection {
         Some(needed)
     }
 
-    fn tell_waiting(&mut self, sink: &mut Sink<'_>, now: Nanos) {
+    fn tell_waiting(&mut self, scope: &mut Scope<'_>, now: Nanos) {
         let requests = match self.party.leg {
             Leg::Client => &self.ingress,
             Leg::Backend => &self.egress,
         };
         let waiting = requests.is_waiting();
-        self.http.set_waiting(sink, waiting, now);
+        self.layers.set_waiting(scope, waiting, now);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::assemble::Absence;
+use crate::assemble::tls::trouble::Reason as Encrypted;
 use crate::capture::record::Nanos;
 use crate::decode::http1::exchange::{Reason as Cause, Trouble};
 use crate::decode::http1::malformed::Malformed;
@@ -130,7 +131,7 @@ fn told(cause: Cause) -> (What, Reason) {
     match cause {
         Cause::Malformed(malformed) => match malformed {
             Malformed::Tls => (What::NotCovered, Reason::NoKey),
-            Malformed::Http2 | Malformed::ProxyProtocol | Malformed::NotHttp | Malformed::Version => {
+            Malformed::Http2 | Malformed::NotHttp | Malformed::Version => {
                 (What::NotCovered, Reason::UnknownProtocol)
             }
             Malformed::HeadTooLarge | Malformed::TooManyFields => (What::Unreadable, Reason::HeadTooLarge),
@@ -144,9 +145,32 @@ fn told(cause: Cause) -> (What, Reason) {
         Cause::Hole(Absence::Lost) => (What::Gap, Reason::SegmentMissing),
         Cause::Hole(Absence::Unwanted) => (What::Gap, Reason::NotCopied),
         Cause::Joined => (What::NotCovered, Reason::JoinedInTheMiddle),
+        Cause::Contradicted => (What::Unreadable, Reason::SegmentContradicts),
         Cause::NoRequest => (What::Unreadable, Reason::UnexpectedResponse),
         Cause::Pipelined => (What::Unreadable, Reason::PendingLimit),
         Cause::Held => (What::Unreadable, Reason::HeldBytesLimit),
+        Cause::Tls(cause) => encrypted(cause),
         Cause::AfterEnd => (What::Unreadable, Reason::AfterEnd),
+    }
+}
+
+/// How it is told that TLS could not be decrypted.
+fn encrypted(cause: Encrypted) -> (What, Reason) {
+    match cause {
+        Encrypted::NoKey | Encrypted::KeyLate | Encrypted::NoHandshakeKey | Encrypted::NoHello => {
+            (What::NotCovered, Reason::NoKey)
+        }
+        Encrypted::Version | Encrypted::Suite | Encrypted::CompressedCertificate => {
+            (What::NotCovered, Reason::NotSupported)
+        }
+        Encrypted::EarlyData => (What::NotCovered, Reason::UnknownProtocol),
+        Encrypted::Missing | Encrypted::Truncated => (What::Gap, Reason::SegmentMissing),
+        Encrypted::BadTag
+        | Encrypted::NotTls
+        | Encrypted::RecordTooLong
+        | Encrypted::MalformedRecord
+        | Encrypted::MalformedHandshake
+        | Encrypted::HandshakeTooLong
+        | Encrypted::RejectedEarlyData => (What::Unreadable, Reason::Malformed),
     }
 }

@@ -38,6 +38,11 @@ pub(super) struct Early {
 }
 
 impl Early {
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.bytes == 0
+    }
+
     /// Keeps a piece.
     pub(super) fn push(&mut self, tuple: Tuple, piece: Piece, coverage: &mut Coverage) {
         let (time, size) = (piece.time, weight(&piece));

@@ -7,8 +7,11 @@ use auditor_ebpf::window::offset_of;
 use super::connection::Connection;
 use super::coverage::Loss;
 use super::early::Piece;
+use super::layers::Scope;
 use super::{Feedback, Pipeline};
+use crate::assemble::tls::secrets::{ClientRandom, Label, Secret};
 use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Segment, Totals, Tuple};
+use crate::capture::secret;
 use crate::decode::http1::connection::{End, Sink};
 use crate::decode::http1::exchange::Decoded;
 use crate::decode::http1::exchange::Reason;
@@ -18,6 +21,16 @@ use crate::emit::build::ConnectionEnd;
 
 /// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
 const MAX_EARLY: i64 = 1 << 20;
+
+/// What the layers of a connection work with, borrowed beside the connection.
+macro_rules! scope {
+    ($pipeline:ident) => {
+        Scope {
+            http: Sink { limits: &$pipeline.limits.http1, out: &mut $pipeline.decoded },
+            tls: &mut $pipeline.tls,
+        }
+    };
+}
 
 /// Takes one record.
 pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>) {
@@ -41,7 +54,7 @@ pub(super) fn take<F: Feedback>(pipeline: &mut Pipeline<F>, record: &Record<'_>)
                 Arc::make_mut(&mut connection.party).translated = Some(*tuple);
             }
         }
-        Record::Secret { time, .. } => pipeline.now = pipeline.now.max(*time),
+        Record::Secret { time, secret } => take_secret(pipeline, *time, secret),
         Record::ConnectFailed { id, time, tuple } => {
             let party = party(pipeline, *id, *time, *tuple, How::Active);
             pipeline.events.push(pipeline.builder.connect_failed(&party, *time));
@@ -57,7 +70,7 @@ fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tupl
         How::Joined => Leg::Backend,
     };
     let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
-    Party { id, tuple, translated: None, how, opened, leg, internal }
+    Party { id, tuple, translated: None, proxied: None, tls: None, how, opened, leg, internal }
 }
 
 /// Whether the controller's end of a connection is one of its listeners.
@@ -118,6 +131,10 @@ fn open<F: Feedback>(pipeline: &mut Pipeline<F>, party: Party, first: u32, start
 fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
     /// As long as Linux keeps a connection of which nothing is heard before it asks (`tcp_keepalive_time`).
     const SILENT: Nanos = 7_200_000_000_000;
+    // Whoever opens connections beyond the bound must not cost a look at all of them each time.
+    if pipeline.now < pipeline.full_until {
+        return false;
+    }
     let deadline = pipeline.now.saturating_sub(SILENT);
     let mut silent: Vec<ConnectionId> = pipeline
         .connections
@@ -125,6 +142,10 @@ fn make_room<F: Feedback>(pipeline: &mut Pipeline<F>) -> bool {
         .filter(|(_, connection)| connection.last < deadline)
         .map(|(id, _)| *id)
         .collect();
+    if silent.is_empty() {
+        let first = pipeline.connections.values().map(|connection| connection.last).min();
+        pipeline.full_until = first.unwrap_or(0).saturating_add(SILENT);
+    }
     silent.sort_unstable();
     silent.iter().for_each(|id| lose(pipeline, *id));
     !silent.is_empty()
@@ -144,38 +165,71 @@ fn take_segment<F: Feedback>(
         return;
     };
     let held = connection.held();
-    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-    connection.push(segment, time, &pipeline.limits, &mut sink);
+    let mut scope = scope!(pipeline);
+    connection.push(segment, time, &pipeline.limits, &mut scope);
     let now_held = connection.held();
-    if connection.has_deadline(&pipeline.limits.stream) {
+    if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
         pipeline.waiting.insert(id);
+    }
+    if now_held > 0 && !std::mem::replace(&mut connection.listed, true) {
+        pipeline.holding.push(id);
     }
     for direction in [Direction::Ingress, Direction::Egress] {
         if let Some(offset) = connection.news(direction) {
             pipeline.feedback.needed(id, direction, offset);
         }
     }
-    account(pipeline, id, held, now_held);
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.insert(random, id);
+    }
+    pipeline.held = pipeline.held + now_held - held;
     decode(pipeline, id);
+    if pipeline.holding.len() > 2 * pipeline.connections.len() + 1024 {
+        relist(pipeline);
+    }
     if pipeline.held > pipeline.limits.held_bytes {
         release(pipeline);
     }
 }
 
-/// What a connection holds has changed.
-fn account<F>(pipeline: &mut Pipeline<F>, id: ConnectionId, before: usize, after: usize) {
-    if before != after {
-        pipeline.held = pipeline.held + after - before;
-        if after > 0 {
-            pipeline.holding.insert(id)
-        } else {
-            pipeline.holding.remove(&id)
-        };
+/// A secret of TLS: kept, and used at once by the connection that waits for it.
+fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &secret::Secret<'_>) {
+    pipeline.now = pipeline.now.max(time);
+    let named = secret.client_random.map(ClientRandom);
+    let (Some(label), Some(kept)) = (Label::from_name(secret.label.as_bytes()), Secret::new(secret.bytes))
+    else {
+        return;
+    };
+    pipeline.tls.secrets.insert(named, label, kept, time);
+    let Some(random) = named else { return };
+    let Some(id) = pipeline.awaiting.remove(&random) else { return };
+    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    let held = connection.held();
+    connection.secrets_arrived(time, &mut scope!(pipeline));
+    let left = connection.held();
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.insert(random, id);
     }
+    if left > 0 && !std::mem::replace(&mut connection.listed, true) {
+        pipeline.holding.push(id);
+    }
+    pipeline.held = pipeline.held + left - held;
+    decode(pipeline, id);
+}
+
+/// Keeps the list of those that hold bytes as short as it may be.
+fn relist<F>(pipeline: &mut Pipeline<F>) {
+    let Pipeline { connections, holding, .. } = pipeline;
+    holding.retain(|id| {
+        let Some(connection) = connections.get_mut(id) else { return false };
+        connection.listed = connection.held() > 0;
+        connection.listed
+    });
 }
 
 /// All connections together hold too much: those that hold most give theirs up, until a quarter of the room is free.
 fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
+    relist(pipeline);
     let Pipeline { connections, holding, .. } = pipeline;
     let held = |id: &ConnectionId| connections.get(id).map_or(0, Connection::held);
     let mut holders: Vec<(usize, ConnectionId)> = holding.iter().map(|id| (held(id), *id)).collect();
@@ -185,10 +239,10 @@ fn release<F: Feedback>(pipeline: &mut Pipeline<F>) {
             break;
         }
         let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
-        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-        connection.release(pipeline.now, &mut sink);
+        let mut scope = scope!(pipeline);
+        connection.release(pipeline.now, &mut scope);
         let left = connection.held();
-        account(pipeline, id, held, left);
+        pipeline.held = pipeline.held + left - held;
         decode(pipeline, id);
     }
 }
@@ -250,10 +304,13 @@ fn end<F: Feedback>(
     how: End,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    if let Some(random) = connection.awaits() {
+        pipeline.awaiting.remove(&random);
+    }
     let held = connection.held();
-    let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-    let refused = connection.finish(how, totals, time, &mut sink);
-    account(pipeline, id, held, 0);
+    let mut scope = scope!(pipeline);
+    let refused = connection.finish(how, totals, time, &mut scope);
+    pipeline.held -= held;
     decode(pipeline, id);
     pipeline.waiting.remove(&id);
     let Some(connection) = pipeline.connections.remove(&id) else { return };
@@ -272,6 +329,8 @@ fn end<F: Feedback>(
         requests: connection.requests,
         tunnel: connection.tunnel,
         foreign: connection.foreign,
+        tls: connection.is_tls(),
+        http2: connection.is_http2(),
         reset: connection.reset,
         timed_out: totals.is_some_and(|totals| totals.timed_out),
         lost: how == End::Lost,
@@ -290,13 +349,13 @@ pub(super) fn expire<F: Feedback>(pipeline: &mut Pipeline<F>) {
     for id in waiting {
         let Some(connection) = pipeline.connections.get_mut(&id) else { continue };
         let held = connection.held();
-        let mut sink = Sink { limits: &pipeline.limits.http1, out: &mut pipeline.decoded };
-        connection.expire(&pipeline.limits, pipeline.now, &mut sink);
+        let mut scope = scope!(pipeline);
+        connection.expire(&pipeline.limits, pipeline.now, &mut scope);
         let left = connection.held();
-        if connection.has_deadline(&pipeline.limits.stream) {
+        if connection.has_deadline(&pipeline.limits.stream, &pipeline.tls.limits) {
             pipeline.waiting.insert(id);
         }
-        account(pipeline, id, held, left);
+        pipeline.held = pipeline.held + left - held;
         decode(pipeline, id);
     }
 }

@@ -53,6 +53,8 @@ pub fn run(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
             Ok(Watched { cgroup: host.resolve(target)?, target: target.clone(), attached: None })
         })
         .collect::<Result<Vec<_>, RunError>>()?;
+    let directories: Vec<&Path> = targets.iter().map(|watched| watched.cgroup.directory.as_path()).collect();
+    check_apart(&directories)?;
     let mut attacher =
         Attacher { config, object, host, targets, number: 0, manifests: None, failures: Vec::new() };
     loop {
@@ -283,7 +285,37 @@ impl Attacher<'_> {
     }
 }
 
+/// An error if two cgroups have sockets in common.
+fn check_apart(directories: &[&Path]) -> Result<(), RunError> {
+    for (place, inner) in directories.iter().enumerate() {
+        let mut others = directories.iter().enumerate().filter(|(other, _)| *other != place);
+        if let Some((_, outer)) = others.find(|(_, outer)| inner.starts_with(outer)) {
+            return Err(RunError::Overlap { outer: outer.to_path_buf(), inner: inner.to_path_buf() });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the directory is still the same cgroup.
 fn exists(directory: &PathBuf, id: u64) -> bool {
     fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_no_sockets_in_common() {
+        for (directories, apart) in [
+            (&["/a", "/b"][..], true),
+            (&["/a/b", "/a/bc"], true),
+            (&["/a", "/a"], false),
+            (&["/a", "/c", "/a/b"], false),
+            (&["/a/b", "/a"], false),
+        ] {
+            let directories: Vec<&Path> = directories.iter().map(Path::new).collect();
+            assert_eq!(check_apart(&directories).is_ok(), apart, "{directories:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auditor_ebpf::abi::COUNTER_NAMES;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{error, info, warn};
 
@@ -33,6 +34,9 @@ use crate::pipeline::Pipeline;
 
 /// How long the output may take nothing at the end before it is left behind.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+/// Room in the output, if that is a pipe: what a busy ring gives in one look. With the usual 64 KiB each write of it waits
+/// twice for the reader. 1 MiB is what Linux allows everyone (`/proc/sys/fs/pipe-max-size`).
+const PIPE_BYTES: i32 = 1 << 20;
 /// Between two looks at what the output could not take.
 const REPORT: u16 = 1000;
 
@@ -47,6 +51,8 @@ pub fn run(start_log: impl FnOnce(&Config)) -> Result<ExitCode, RunError> {
     start_log(&config);
     privileges::give_up(config.user)?;
     let output = io::stdout().as_fd().try_clone_to_owned().map_err(RunError::Spawn)?;
+    // Refused where it is no pipe, or the user has too many: then it stays as it is.
+    let _ = fcntl(&output, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
     let (outlet, writer) = writer::start(File::from(output), config.output_queue as usize)?;
     Decoder::new(*config, channel, outlet)?.work(writer)
 }

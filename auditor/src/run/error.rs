@@ -1,6 +1,7 @@
 //! Why `auditor run` failed.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,6 +19,14 @@ pub enum RunError {
     /// A target is no cgroup.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Two targets have sockets in common: each of their requests would be told of twice.
+    #[error("the cgroup {} lies in {}, which is audited as well: name one of them", inner.display(), outer.display())]
+    Overlap {
+        /// The one.
+        outer: PathBuf,
+        /// In it, or the same.
+        inner: PathBuf,
+    },
     /// The manifests could not be read.
     #[error(transparent)]
     Manifests(#[from] ManifestError),

@@ -65,7 +65,8 @@ impl Worker {
         pipeline: impl FnOnce(Wants) -> Pipeline<Wants> + Send + 'static,
         outlet: Outlet,
     ) -> io::Result<Self> {
-        let (control, orders) = sync_channel(16);
+        // Of no capacity: what was sent has been taken.
+        let (control, orders) = sync_channel(0);
         let work = move || {
             let Input { ring, wants, counters, clock, pause } = input;
             // Made in its own thread: a pipeline never leaves it.
@@ -76,7 +77,7 @@ impl Worker {
         Ok(Self { control, thread: thread::Builder::new().name(name).spawn(work)? })
     }
 
-    /// Judges by other objects from now on.
+    /// Judges by other objects: what is seen after this returns by these alone.
     pub(super) fn set_attribution(&self, attribution: &Arc<Attribution>) {
         // A worker that is gone needs none.
         let _ = self.control.send(Control::Attribution(Arc::clone(attribution)));
@@ -115,7 +116,8 @@ impl Work {
                 self.tick();
             }
             self.outlet.send(self.pipeline.take_events());
-            if finishing && taken == 0 {
+            // A record that is reserved is still being written, and others may have come after it.
+            if finishing && taken == 0 && self.ring.waiting() == 0 {
                 self.pipeline.finish();
                 self.outlet.send(self.pipeline.take_events());
                 return self.seen;

@@ -48,11 +48,21 @@ impl Nginx {
     /// # Errors
     /// It is not installed, refuses the configuration (the error holds what it said), or does not listen in time.
     pub fn start(cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
+        Self::start_by(&[], cgroup, config)
+    }
+
+    /// The same, by a program that becomes nginx: `entry` is put before the program's name.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_by(entry: &[String], cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
         let directory = TempDir::new()?;
         let path = directory.path().join("nginx.conf");
         fs::write(&path, render(config, directory.path()))?;
         let output = fs::File::create(directory.path().join("output"))?;
-        let mut nginx = command("nginx", Some(cgroup));
+        let mut words = entry.iter().map(String::as_str).chain(["nginx"]);
+        let mut nginx = command(words.next().unwrap_or("nginx"), Some(cgroup));
+        nginx.args(words);
         nginx.arg("-p").arg(directory.path()).arg("-c").arg(&path).args([
             "-e",
             "error.log",

@@ -1,6 +1,7 @@
 //! What each test stands on: addresses, a backend, a cgroup, manifests; and the judgement at its end.
 
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use harness::auditor::{AuditorProcess, Options, Output};
@@ -10,6 +11,7 @@ use harness::entry::LogEntry;
 use harness::manifests::{Manifests, Route};
 use harness::net::Network;
 use harness::origin::Origin;
+use tempfile::NamedTempFile;
 
 /// The host of the one rule.
 pub(crate) const HOST: &str = "shop.test";
@@ -18,7 +20,7 @@ pub(crate) const HOST: &str = "shop.test";
 pub(crate) struct Bed {
     pub(crate) cgroup: Cgroup,
     pub(crate) origin: Origin,
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     network: Network,
 }
 
@@ -47,9 +49,28 @@ impl Bed {
         self.network.socket(3, 8080)
     }
 
+    /// An address of the bed's network.
+    pub(crate) fn address(&self, host: u8) -> IpAddr {
+        self.network.address(host)
+    }
+
+    /// The auditor with a configuration, attached.
+    pub(crate) fn audit_configured(&self, configuration: &str) -> Result<AuditorProcess> {
+        let mut file = NamedTempFile::new()?;
+        file.write_all(configuration.as_bytes())?;
+        let arguments = vec!["--config".into(), file.path().into()];
+        // It is attached when this returns, so it has read the file.
+        self.audit_with(Options { arguments, ..Options::default() })
+    }
+
     /// The auditor, attached.
     pub(crate) fn audit(&self) -> Result<AuditorProcess> {
-        AuditorProcess::start(&self.cgroup, self.manifests.path(), Options::default())
+        self.audit_with(Options::default())
+    }
+
+    /// The same, started with these options.
+    pub(crate) fn audit_with(&self, options: Options) -> Result<AuditorProcess> {
+        AuditorProcess::start(&self.cgroup, self.manifests.path(), options)
     }
 }
 

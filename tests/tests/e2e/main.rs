@@ -5,7 +5,14 @@
 
 mod bed;
 mod caddy;
+mod forged;
 mod haproxy;
+mod hardship;
+mod http2;
 mod nginx;
 mod odd;
+mod proxied;
+mod reload;
+mod replay;
 mod traffic;
+mod upgrade;

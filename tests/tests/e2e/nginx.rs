@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::bed::{Bed, HOST, judge, judge_backend, judge_garbage};
 use crate::traffic;
 
-const CONTROLLER: &str = "k8s.io/ingress-nginx";
+pub(crate) const CONTROLLER: &str = "k8s.io/ingress-nginx";
 const WRK_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn bed() -> Result<Bed> {

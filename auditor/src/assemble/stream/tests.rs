@@ -68,7 +68,7 @@ fn data(bytes: &[u8]) -> Out {
 
 #[test]
 fn an_idle_stream_is_small() {
-    assert!(size_of::<Stream>() <= 100, "{}", size_of::<Stream>());
+    assert!(size_of::<Stream>() <= 104, "{}", size_of::<Stream>());
 }
 
 #[test]
@@ -163,14 +163,24 @@ fn an_end_counts_when_tcp_has_obeyed_it() {
     let mut rig = Rig::default();
     rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).judge(2, whole(2, b"cd"));
     rig.judge(4, fin(4)).accept(5).check(&[data(b"abcd"), Out::Fin]);
-    assert_eq!(rig.stream.counts().contradictions, 1);
+    assert_eq!((rig.stream.counts().ends_refused, rig.stream.counts().contradictions), (1, 0));
+    // One that TCP drops, before bytes that it takes and that nobody saw.
+    let mut rig = Rig::default();
+    rig.judge(0, fin(0)).accept(5).check(&[]);
+    rig.judge(5, whole(5, b"f")).judge(6, fin(6)).accept(7).check(&[Out::Lost(5), data(b"f"), Out::Fin]);
+    // One before bytes that were given out and not accepted: these, or it, are not of the stream.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(0, fin(0)).close(1);
+    assert_eq!((rig.stream.counts().ends_refused, rig.stream.counts().contradictions), (0, 1));
     // One beyond what will come.
     let mut rig = Rig::default();
     rig.judge(0, fin(9)).judge(0, whole(0, b"ab")).judge(2, fin(2)).accept(3);
     rig.check(&[data(b"ab"), Out::Fin]);
     // The connection's close tells as well.
-    let mut rig = Rig::default();
-    rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).close(2).check(&[data(b"ab"), Out::Fin]);
+    for (received, expected) in [(3, &[data(b"ab"), Out::Fin][..]), (2, &[data(b"ab")])] {
+        let mut rig = Rig::default();
+        rig.judge(0, whole(0, b"ab")).judge(2, fin(2)).close(received).check(expected);
+    }
 }
 
 #[test]
@@ -182,6 +192,72 @@ fn a_reset_counts_when_the_connection_closes() {
     assert_eq!(rig.stream.counts().resets_refused, 2);
     let mut rig = Rig::default();
     rig.judge(0, whole(0, b"ab")).judge(2, reset(2)).close(2).check(&[data(b"ab"), Out::Reset]);
+    // At the end of what TCP holds, and where its sender does not count its FIN.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, b"ab")).judge(2, whole(5, b"f")).judge(2, reset(6)).close(2);
+    rig.check(&[data(b"ab"), Out::Reset]);
+    let fin = Segment { fin: true, ..whole(0, b"ab") };
+    let mut rig = Rig::default();
+    rig.judge(0, fin).judge(3, reset(2)).close(3).check(&[data(b"ab"), Out::Fin, Out::Reset]);
+}
+
+#[test]
+fn what_lies_far_ahead_takes_no_place_from_what_tcp_waits_for() {
+    let limits = Limits { bytes: 4, ranges: 2, age: 10 };
+    let mut rig = Rig::default();
+    rig.accept(0);
+    for offset in (10..100).rev() {
+        rig.push_within(&limits, &judged(0, whole(offset * 2, b"x")), 0);
+    }
+    rig.push_within(&limits, &judged(0, whole(1000, b"xxxxx")), 0).check(&[]);
+    assert!(rig.stream.held_bytes() <= 4 + 3 * 64);
+    rig.judge(0, whole(0, b"GET /")).judge(5, whole(5, b" ")).check(&[data(b"GET / ")]);
+    rig.stream.release(0, &mut collect(&mut rig.out));
+    assert_eq!(rig.stream.held_bytes(), 0);
+    rig.judge(6, whole(6, b"H")).check(&[data(b"GET / H")]);
+}
+
+/// An end that TCP has not obeyed yet, and something behind it: nothing is missing, and nothing goes on for ever.
+#[test]
+fn an_end_before_what_is_held() {
+    let fin = Segment { fin: true, ..whole(2, b"") };
+    for (received, expected) in [(3, &[data(b"ab"), Out::Fin][..]), (2, &[data(b"ab")])] {
+        let mut rig = Rig::default();
+        rig.judge(0, whole(1 << 20, b"x"))
+            .judge(0, whole(0, b"ab"))
+            .judge(2, fin)
+            .close(received)
+            .check(expected);
+    }
+    let mut rig = Rig::default();
+    rig.judge(0, whole(1 << 20, b"x")).judge(0, whole(0, b"ab")).judge(2, fin).finish();
+    rig.check(&[data(b"ab"), Out::Fin]);
+    // It was forged, as what is behind it.
+    let mut rig = Rig::default();
+    rig.judge(0, whole(9, b"x")).judge(0, whole(0, b"ab")).judge(2, fin).judge(2, whole(2, b"cd"));
+    rig.check(&[data(b"abcd")]);
+}
+
+#[test]
+fn what_was_acknowledged_and_not_seen_is_lost_at_the_end() {
+    let mut rig = Rig::default();
+    rig.push(whole(0, b"ab"));
+    rig.stream.reach(2, 0, &mut collect(&mut rig.out));
+    rig.stream.reach(9, 0, &mut collect(&mut rig.out));
+    rig.finish().check(&[data(b"ab"), Out::Lost(7)]);
+}
+
+/// What was given out and waits for TCP is memory as well.
+#[test]
+fn what_tcp_has_not_accepted_is_held() {
+    let mut rig = Rig::default();
+    rig.judge(0, whole(0, &[b'x'; 60_000]));
+    assert!(rig.stream.held_bytes() >= 60_000);
+    rig.stream.release(0, &mut collect(&mut rig.out));
+    assert_eq!(rig.stream.held_bytes(), 0);
+    assert!(rig.stream.is_contradicted_by(&whole(5, b"x")), "it can be compared no more");
+    rig.accept(60_000);
+    assert!(!rig.stream.is_contradicted_by(&whole(5, b"y")));
 }
 
 #[test]
@@ -252,7 +328,7 @@ fn an_end_that_contradicts_is_not_believed() {
     rig.push(whole(0, b"abc")).push(Segment { fin: true, ..whole(0, b"a") }).check(&[data(b"abc")]);
     assert_eq!(rig.stream.counts().contradictions, 1);
     rig.push(Segment { fin: true, ..whole(5, b"") }).push(Segment { fin: true, ..whole(9, b"") });
-    assert_eq!(rig.stream.counts().contradictions, 2);
+    assert_eq!((rig.stream.counts().contradictions, rig.stream.counts().ends_refused), (1, 1));
     rig.push(whole(3, b"defgh")).check(&[data(b"abcde"), Out::Fin]);
     assert_eq!(rig.stream.counts().beyond_bytes, 3);
 }
@@ -374,7 +450,7 @@ proptest! {
         let (from, to, _) = ranges.swap_remove(drop.index(ranges.len()));
         let mut rig = Rig::default();
         feed(&mut rig, &content, &ranges, &limits);
-        prop_assert!(rig.stream.held_bytes() <= limits.bytes);
+        prop_assert!(rig.stream.held_bytes() <= limits.bytes + limits.ranges * 64);
         // The end is known even if the last range is what was dropped.
         rig.push(Segment { fin: true, ..whole(content.len() as u64, b"") });
         rig.finish();

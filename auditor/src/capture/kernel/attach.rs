@@ -132,7 +132,9 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
     let cpus = possible_cpus()?;
     // Bodies may fill half; the reader is woken long before.
     let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 2), u64::from(options.ring_bytes / 16));
+    // What payload leaves free is for records, and half of that for those of beginnings and ends.
     let copy_bytes = u64::from(options.ring_bytes - options.ring_bytes / 8);
+    let tell_bytes = u64::from(options.ring_bytes - options.ring_bytes / 16);
     let cgroup_id =
         directory.metadata().map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?.ino();
     let mut ebpf = EbpfLoader::new()
@@ -142,6 +144,7 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
         .override_global("RESPONSE_WINDOW", &options.response_window, true)
         .override_global("BULK_BYTES", &bulk_bytes, true)
         .override_global("COPY_BYTES", &copy_bytes, true)
+        .override_global("TELL_BYTES", &tell_bytes, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
         .override_global("TAP_CGROUP", &cgroup_id, true)
         .override_global("TAP_ARM64", &u8::from(cfg!(target_arch = "aarch64")), true)

@@ -4,10 +4,10 @@
 //! (RFC 9112, 9.3). Two rules keep events from being invented:
 //!
 //! - Once the boundaries of requests are not certain, no later byte of that direction is read as a request.
-//! - Boundaries of responses that were lost, and those of a connection that was open before, are found only where both
-//!   sides take turns: the requesting side, at a boundary, begins to speak after the other has, and the first bytes of
-//!   the answer are a response's head. Of a connection that was open before, the first such turn must follow something
-//!   that the answering side said, or a body in flight could pass for a request.
+//! - Boundaries of responses that were lost, and those of a connection that was open before or of which two copies differ,
+//!   are found only where both sides take turns: the requesting side, at a boundary, begins to speak after the other has,
+//!   and the first bytes of the answer are a response's head. Of a connection that was open before or contradicted, the
+//!   first such turn must follow something that the answering side said, or a body in flight could pass for a request.
 
 use std::collections::VecDeque;
 
@@ -23,6 +23,7 @@ pub use super::lane::Counts;
 mod boundaries;
 mod heads;
 mod messages;
+mod upgrade;
 
 /// Where the decoder puts what it has to say, and the bounds it keeps.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Sink<'a> {
 pub enum End {
     /// The connection is over.
     Closed,
+    /// The peer answered no more.
+    TimedOut,
     /// It may go on, but is no longer followed.
     Lost,
 }
@@ -76,34 +79,34 @@ pub struct Http1 {
     heard: bool,
     /// The requesting side's stream waits for a missing range.
     waiting: bool,
+    /// How far the receiver's TCP had accepted the requests; [`u64::MAX`] if it does not say.
+    accepted: u64,
     first_fin: Option<Role>,
+    /// The connection goes on as HTTP/2, which is not read here.
+    h2c: bool,
 }
 
 impl Http1 {
-    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's. `start`:
-    /// the offsets of the first bytes that it will be fed, ingress and egress.
+    /// A decoder for a connection whose requests come in `requests`: ingress on a client's leg, egress on a backend's.
     #[must_use]
-    pub fn new(requests: Direction, how: How, start: [u64; 2]) -> Self {
-        let [ingress, egress] = start;
-        let (request_start, response_start) = match requests {
-            Direction::Ingress => (ingress, egress),
-            Direction::Egress => (egress, ingress),
-        };
-        let state = |from| match how {
+    pub fn new(requests: Direction, how: How) -> Self {
+        let state = || match how {
             How::Passive | How::Active => State::Head,
-            How::Joined => State::Unread(Unread { reason: Reason::Joined, from, bytes: 0 }),
+            How::Joined => State::Unread(Unread { reason: Reason::Joined, from: 0, bytes: 0 }),
         };
         Self {
             requests,
-            request: Lane::new(state(request_start), request_start),
-            response: Lane::new(state(response_start), response_start),
+            request: Lane::new(state()),
+            response: Lane::new(state()),
             queue: VecDeque::new(),
             last: None,
             spoke: [0; 2],
             turn: None,
             heard: false,
             waiting: false,
+            accepted: u64::MAX,
             first_fin: None,
+            h2c: false,
         }
     }
 
@@ -115,6 +118,17 @@ impl Http1 {
         }
         self.deliver(sink, role, piece, time);
         self.settle(sink, time);
+    }
+
+    /// So many bytes at the start of a direction were read by another layer, or came before the connection was known. Comes
+    /// before what follows them.
+    pub fn begin_behind(&mut self, direction: Direction, len: u64) {
+        let lane = self.lane_mut(self.role(direction));
+        lane.offset += len;
+        lane.counts.framing += len;
+        if let State::Unread(unread) = &mut lane.state {
+            unread.from += len;
+        }
     }
 
     /// Says whether the requesting side's stream holds bytes back because a range before them is missing. While it does,
@@ -143,7 +157,7 @@ impl Http1 {
             State::Body(Body::Chunked(chunked)) => Some(next.saturating_add(chunked.data_left())),
             State::Body(Body::Close) | State::Tunnel => Some(u64::MAX),
             State::Unread(_) => match &self.request.state {
-                State::Unread(unread) if unread.reason != Reason::Joined => Some(u64::MAX),
+                State::Unread(unread) if !unread.reason.is_passing() => Some(u64::MAX),
                 _ => None,
             },
         }
@@ -161,18 +175,29 @@ impl Http1 {
         self.lane(self.role(direction)).pending()
     }
 
-    /// Two copies of bytes of this connection differ, and it is not known which the receiver took.
-    pub fn contradicted(&mut self) {
+    /// Two copies of bytes of this direction differ, and it is not known which the receiver took: where its messages begin
+    /// is not known either, until both sides take turns.
+    pub fn contradicted(&mut self, sink: &mut Sink<'_>, direction: Direction, time: Nanos) {
         self.queue.iter_mut().for_each(|exchange| exchange.notes.insert(Note::Contradicted));
+        let role = self.role(direction);
+        if !matches!(self.lane(role).state, State::Unread(_) | State::Tunnel) {
+            if self.lane(role).hold.is_some() {
+                self.unhold(sink, role, time);
+            }
+            self.lose(sink, role, Reason::Contradicted, time);
+            self.settle(sink, time);
+        }
+    }
+
+    /// The receiver's TCP has accepted the requests up to this offset.
+    pub fn set_accepted(&mut self, offset: Option<u64>) {
+        self.accepted = offset.unwrap_or(u64::MAX);
     }
 
     /// TCP did not accept what the requesting side sent from `offset` on.
     pub fn refused(&mut self, offset: u64) {
-        for exchange in self.queue.iter_mut().rev() {
+        for exchange in self.queue.iter_mut().rev().take_while(|exchange| exchange.requested_to() > offset) {
             exchange.notes.insert(Note::Refused);
-            if exchange.key <= offset {
-                break;
-            }
         }
     }
 
@@ -268,7 +293,7 @@ impl Http1 {
         loop {
             let role = if self.response.hold.is_some() && !self.response_is_early() {
                 Role::Response
-            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) {
+            } else if self.request.hold.is_some() && !matches!(self.request.state, State::Wait) && !self.h2c {
                 Role::Request
             } else {
                 break;

@@ -12,19 +12,19 @@ use super::notes::{Note, Notes};
 
 /// A part of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(in crate::decode) struct Span {
     start: u32,
     len: u32,
 }
 
 impl Span {
     /// The bytes from `start` to `end`; offsets are below [`u32::MAX`] because heads are bounded (asserted by [`clamp`]).
-    pub(super) fn new(start: usize, end: usize) -> Self {
+    pub(in crate::decode) fn new(start: usize, end: usize) -> Self {
         let start = clamp(start);
         Self { start, len: clamp(end).saturating_sub(start) }
     }
 
-    pub(super) fn of(self, raw: &[u8]) -> &[u8] {
+    pub(in crate::decode) fn of(self, raw: &[u8]) -> &[u8] {
         let start = self.start as usize;
         raw.get(start..start + self.len as usize).unwrap_or_default()
     }
@@ -50,8 +50,8 @@ pub(super) struct Known {
 /// Field lines and the bytes that hold them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    pub(super) raw: Box<[u8]>,
-    pub(super) lines: Vec<(Span, Span)>,
+    pub(in crate::decode) raw: Box<[u8]>,
+    pub(in crate::decode) lines: Vec<(Span, Span)>,
 }
 
 impl Fields {
@@ -189,7 +189,7 @@ impl Scan {
             self.defect.get_or_insert(Malformed::TooManyFields);
             return;
         }
-        let token = line.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let token = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let regular = token > 0 && line.get(token) == Some(&b':');
         let colon = if regular { Some(token) } else { memchr(b':', line) };
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
@@ -199,12 +199,15 @@ impl Scan {
                 self.defect.get_or_insert(Malformed::FieldName);
             }
         }
-        let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
-        let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let trail = value.iter().skip(lead).rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let end = at + line.len();
-        let start = end - value.len() + lead;
-        self.lines.push((Span::new(at, at + name.len()), Span::new(start, end - trail)));
+        let mut value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
+        while let [b' ' | b'\t', rest @ ..] = value {
+            value = rest;
+        }
+        let start = at + line.len() - value.len();
+        while let [rest @ .., b' ' | b'\t'] = value {
+            value = rest;
+        }
+        self.lines.push((Span::new(at, at + name.len()), Span::new(start, start + value.len())));
         self.know(name);
     }
 
@@ -253,22 +256,18 @@ pub(super) fn is_token(name: &[u8]) -> bool {
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
+
+/// Which bytes a token may hold: looked up rather than compared, for each byte of each name is asked about.
+#[expect(clippy::indexing_slicing, reason = "in a constant: what is out of bounds does not compile")]
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = u8::MAX;
+    while byte > 0 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte -= 1;
+    }
+    table
+};

@@ -21,10 +21,32 @@ pub struct Head {
     known: Known,
     notes: Notes,
     defect: Option<Malformed>,
+    /// What only HTTP/2 has.
+    pseudo: Option<Pseudo>,
+}
+
+/// The version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 1.0.
+    Http10,
+    /// 1.1, and what says that it is a later 1.x.
+    Http11,
+    /// 2.
+    Http2,
+}
+
+/// What a head of HTTP/2 has beside fields and start line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::decode) struct Pseudo {
+    /// `:scheme`.
+    pub(in crate::decode) scheme: Option<Span>,
+    /// `:protocol` (RFC 8441, 4).
+    pub(in crate::decode) protocol: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+pub(in crate::decode) enum Start {
     Request { method: Span, target: Span },
     Response { status: u16, reason: Span },
 }
@@ -48,7 +70,44 @@ pub enum Parsed {
 }
 
 impl Head {
-    /// The method as sent, or nothing for a response.
+    /// A head of HTTP/2, whose parts were found elsewhere. All spans lie within `fields.raw`.
+    pub(in crate::decode) fn http2(fields: Fields, start: Start, pseudo: Pseudo, notes: Notes) -> Self {
+        Self { fields, start, minor: 0, known: Known::default(), notes, defect: None, pseudo: Some(pseudo) }
+    }
+
+    /// The version of HTTP.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match (self.pseudo, self.minor) {
+            (Some(_), _) => Version::Http2,
+            (None, 0) => Version::Http10,
+            (None, _) => Version::Http11,
+        }
+    }
+
+    /// The scheme, where the request shows it: `:scheme`, or that of an absolute-form target.
+    #[must_use]
+    pub fn scheme(&self) -> Option<&[u8]> {
+        match self.pseudo {
+            Some(pseudo) => Some(pseudo.scheme?.of(&self.fields.raw)),
+            None => target::scheme(self.target()),
+        }
+    }
+
+    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441, 4).
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        Some(self.pseudo?.protocol?.of(&self.fields.raw))
+    }
+
+    /// Whether a field that is not among these is not there. Otherwise some are not known
+    /// ([`Note::UnknownFields`](super::notes::Note::UnknownFields)).
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.notes.contains(Note::UnknownFields)
+    }
+
+    /// The method as sent, or nothing for a response, or where it is not known.
     #[must_use]
     pub fn method(&self) -> &[u8] {
         match self.start {
@@ -57,7 +116,8 @@ impl Head {
         }
     }
 
-    /// The request target as sent, or nothing for a response.
+    /// The request target as sent (in HTTP/2 `:path`, for CONNECT `:authority`), or nothing for a response, or where it is
+    /// not known.
     #[must_use]
     pub fn target(&self) -> &[u8] {
         match self.start {
@@ -110,7 +170,7 @@ impl Head {
         self.host().map(|host| String::from_utf8_lossy(&host).to_ascii_lowercase())
     }
 
-    /// The status code, 100 to 999; 0 for a request.
+    /// The status code, 100 to 999; 0 for a request, or where it is not known.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.start {
@@ -128,7 +188,7 @@ impl Head {
         }
     }
 
-    /// The minor version: 0 or 1; higher ones are given as sent up to 255.
+    /// The minor version of HTTP/1: 0 or 1; higher ones are given as sent up to 255. 0 for HTTP/2.
     #[must_use]
     pub fn minor_version(&self) -> u8 {
         self.minor
@@ -151,7 +211,7 @@ impl Head {
         self.fields.all(name)
     }
 
-    /// The bytes of the head, from its first line up to and including the empty line.
+    /// The bytes of the head, from its first line up to and including the empty line; of HTTP/2, its fields, one a line.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
         &self.fields.raw
@@ -163,8 +223,10 @@ impl Head {
         self.notes
     }
 
-    pub(super) fn is_connect(&self) -> bool {
-        self.method() == b"CONNECT"
+    /// Whether it is a CONNECT that has an authority as its target, and no path.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.method() == b"CONNECT" && self.protocol().is_none()
     }
 
     pub(super) fn known(&self) -> Known {
@@ -263,7 +325,7 @@ fn build(kind: Kind, first: First, bytes: &[u8], scan: Scan) -> Head {
         }
     }
     let fields = Fields { raw: bytes.into(), lines: scan.lines };
-    Head { fields, start: first.start, minor: first.minor, known: scan.known, notes, defect }
+    Head { fields, start: first.start, minor: first.minor, known: scan.known, notes, defect, pseudo: None }
 }
 
 fn first_line(kind: Kind, line: &Line<'_>) -> Result<First, Malformed> {

@@ -12,7 +12,7 @@ use crate::capture::record::Nanos;
 /// What became of the bytes of one direction. Every byte is in exactly one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Read: heads, chunk framing, trailers, empty lines before requests.
+    /// Read: heads, chunk framing, trailers, empty lines before requests; what came before HTTP.
     pub framing: u64,
     /// Bodies and tunnels.
     pub body: u64,
@@ -31,7 +31,7 @@ impl Counts {
         self.framing + self.body + self.skipped + self.missing + self.unparsed
     }
 
-    fn absent(&mut self, len: u64, reason: Absence) {
+    pub(in crate::decode) fn absent(&mut self, len: u64, reason: Absence) {
         match reason {
             Absence::Unwanted => self.skipped += len,
             Absence::Lost => self.missing += len,
@@ -83,24 +83,24 @@ pub(super) struct Partial {
 
 /// Pieces that wait until it is known what they are.
 #[derive(Debug, Default)]
-pub(super) struct Hold {
-    pub(super) pieces: Vec<(Kept, Nanos)>,
+pub(in crate::decode) struct Hold {
+    pub(in crate::decode) pieces: Vec<(Kept, Nanos)>,
     /// Bytes they stand for.
-    pub(super) len: u64,
+    pub(in crate::decode) len: u64,
     /// Bytes they take in memory, about.
-    pub(super) weight: usize,
+    pub(in crate::decode) weight: usize,
 }
 
 /// A piece with its own bytes.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(in crate::decode) enum Kept {
     Data(Box<[u8]>),
     Hole(u64, Absence),
     Fin,
 }
 
 impl Hold {
-    pub(super) fn push(&mut self, piece: Piece<'_>, time: Nanos) {
+    pub(in crate::decode) fn push(&mut self, piece: Piece<'_>, time: Nanos) {
         let kept = match piece {
             Piece::Data(bytes) => {
                 self.len += bytes.len() as u64;
@@ -119,7 +119,7 @@ impl Hold {
 }
 
 impl Kept {
-    pub(super) fn piece(&self) -> Piece<'_> {
+    pub(in crate::decode) fn piece(&self) -> Piece<'_> {
         match self {
             Self::Data(bytes) => Piece::Data(bytes),
             Self::Hole(len, reason) => Piece::Hole { len: *len, reason: *reason },
@@ -157,8 +157,16 @@ pub(super) struct Progress {
 }
 
 impl Lane {
-    pub(super) fn new(state: State, offset: u64) -> Self {
-        Self { offset, counts: Counts::default(), state, partial: None, hold: None, probe: None, fin: false }
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            offset: 0,
+            counts: Counts::default(),
+            state,
+            partial: None,
+            hold: None,
+            probe: None,
+            fin: false,
+        }
     }
 
     /// Stream offset behind the last byte that was delivered to this lane's state.
@@ -275,7 +283,7 @@ impl Lane {
 }
 
 impl Message {
-    pub(super) fn absent(&mut self, len: u64, reason: Absence) {
+    pub(in crate::decode) fn absent(&mut self, len: u64, reason: Absence) {
         match reason {
             Absence::Unwanted => self.unwanted_bytes += len,
             Absence::Lost => self.missing_bytes += len,

@@ -8,6 +8,11 @@ pub(super) fn authority(target: &[u8]) -> Option<&[u8]> {
     rest.get(..authority_end(rest))
 }
 
+/// The scheme of an absolute-form target.
+pub(super) fn scheme(target: &[u8]) -> Option<&[u8]> {
+    split_scheme(target).map(|(scheme, _)| scheme)
+}
+
 /// Path and query, without the authority: `/` where an absolute-form target has none, `*` as it is.
 pub(super) fn path_and_query(target: &[u8]) -> &[u8] {
     match split_scheme(target) {

@@ -62,7 +62,13 @@ impl Attempt {
     /// The status that the backend answered with.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        Some(self.exchange.as_ref()?.response.head.as_ref()?.status())
+        Some(self.exchange.as_ref()?.response.head.as_ref()?.status()).filter(|status| *status > 0)
+    }
+
+    /// Whether it is over and left reason to try again: no answer, or one that proxies can be told to take as a failure
+    /// (nginx's `proxy_next_upstream`, `HAProxy`'s `retry-on`).
+    pub(super) fn has_failed(&self) -> bool {
+        self.exchange.is_some() && self.status().is_none_or(|status| status >= 400)
     }
 }
 
@@ -72,10 +78,15 @@ const AUTH_HEADERS: [&str; 4] = ["x-original-url", "x-original-uri", "x-original
 /// Decides what each attempt was for, once the client's exchange is over.
 pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
     let Some(request) = client.request.head.as_ref() else { return };
-    let status = client.response.head.as_ref().map(|response| response.status());
+    let status = client.response.head.as_ref().map(|response| response.status()).filter(|status| *status > 0);
     for attempt in attempts.iter_mut() {
         let rewritten = attempt.head.target() != request.target();
-        let asks = rewritten && AUTH_HEADERS.iter().any(|name| attempt.head.get(name).is_some());
+        // A client may send such a header too, and the controller hand it on.
+        let added = |name: &&str| {
+            let value = attempt.head.get(name);
+            value.is_some() && value != request.get(name)
+        };
+        let asks = rewritten && AUTH_HEADERS.iter().any(added);
         attempt.purpose = if asks { Purpose::Auth } else { Purpose::Unknown };
     }
     // The last with the client's status answered; without one, the last that answered at all, or that was made.
@@ -85,14 +96,14 @@ pub(super) fn assign_purposes(attempts: &mut [Attempt], client: &Exchange) {
     };
     let open = attempts.iter().enumerate().filter(|(_, attempt)| attempt.purpose == Purpose::Unknown);
     let Some((main, answering)) = open.max_by_key(|(_, attempt)| likely(attempt)) else { return };
-    let (started, target) = (answering.started, answering.head.target().to_vec());
+    let (started, head) = (answering.started, Arc::clone(&answering.head));
     for (place, attempt) in attempts.iter_mut().enumerate() {
         if attempt.purpose == Purpose::Unknown {
             attempt.purpose = if place == main {
                 Purpose::Main
-            } else if attempt.head.target() != target {
+            } else if attempt.head.target() != head.target() {
                 Purpose::Unknown
-            } else if ended_before(attempt, started) {
+            } else if attempt.has_failed() && ended_before(attempt, started) {
                 Purpose::Retry
             } else {
                 Purpose::Mirror

@@ -1,9 +1,12 @@
 //! What a forwarded request shows of the client's request that it was made for.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use memchr::memchr;
 
 use crate::decode::http1::head::Head;
+use crate::decode::legs::Party;
 
 /// Strength of the evidence; more is better. One bit per witness, the strongest highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,22 +15,24 @@ pub(super) struct Rank(u8, Certain);
 /// Whether the only candidate is certain; says nothing of how well it fits.
 type Certain = bool;
 
-const REQUEST_ID: u8 = 32;
-const IDLE: u8 = 16;
-const TARGET: u8 = 8;
-const CLIENT: u8 = 4;
-const HOST: u8 = 2;
+/// Not the address of another client: that is written down by the controller itself.
+const AGREES: u8 = 32;
+const TARGET: u8 = 16;
+const CLIENT: u8 = 8;
+const HOST: u8 = 4;
+/// No attempt is running.
+const IDLE: u8 = 2;
 const LENGTH: u8 = 1;
 
 impl Rank {
-    /// Both carry the same request id or trace id, which the client had chosen.
-    pub(super) fn request_id(self) -> bool {
-        self.0 & REQUEST_ID != 0
+    /// Nothing is forwarded for another client's address.
+    pub(super) fn agrees(self) -> bool {
+        self.0 & AGREES != 0
     }
 
-    /// The target is that of the request, and so are the client's address or, for its first attempt, the host; and
-    /// nothing speaks against it.
-    pub(super) fn identifies(self) -> bool {
+    /// The request id is the same; or the trace id, and what is left of the target; or the target, and with it the
+    /// client's address or, for its first attempt, the host. And nothing speaks against it.
+    pub(super) fn is_certain(self) -> bool {
         self.1
     }
 }
@@ -36,64 +41,118 @@ impl Rank {
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     head: &'a Head,
-    client: Option<IpAddr>,
+    client: Option<Named>,
     request_id: Option<Cow<'a, [u8]>>,
     trace_id: Option<TraceId>,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn of(head: &'a Head) -> Self {
+    pub(super) fn of(party: &Party, head: &'a Head) -> Self {
+        let source = party.proxied.as_ref().and_then(|header| header.source());
         Self {
             head,
-            client: client(head),
+            client: source.map(Named::End).or_else(|| client(head).map(Named::Address)),
             request_id: head.get("x-request-id").filter(|id| !id.is_empty()),
             trace_id: trace_id(head),
         }
     }
 
     /// How well `original` fits, or `None` if it does not. `idle`: no attempt is running for it.
-    pub(super) fn rank(&self, original: &Head, peer: IpAddr, idle: bool) -> Option<Rank> {
+    pub(super) fn rank(&self, original: &Head, party: &Party, idle: bool) -> Option<Rank> {
         let same = |name| self.head.get(name).is_some_and(|value| original.get(name) == Some(value));
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
-        let id = (self.request_id.is_some() && original.get("x-request-id") == self.request_id)
-            || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
-        let target = self.head.target() == original.target();
+        let request_id = self.request_id.is_some() && original.get("x-request-id") == self.request_id;
+        let id = request_id || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
+        // Nothing is the same where it is not known.
+        let target = self.head.target() == original.target() && !original.target().is_empty();
         let host = same("host");
-        let client = self.client == Some(peer);
+        let client = self.client.is_some_and(|named| named.is(party));
         // A proxy may ask a backend with GET for what the client asked with HEAD, to fill a cache.
-        let method = self.head.method() == original.method()
-            || (self.head.method() == b"GET" && original.method() == b"HEAD");
-        let related = target || related(self.head.target(), original.target());
-        if !(id || (method && (target || (related && (host || client)) || (host && client)))) {
+        // An extended CONNECT is an upgrade with GET in HTTP/1 (RFC 8441, 5).
+        let as_get = |head: &Head| head.method() == b"HEAD" || head.protocol().is_some();
+        let method = (self.head.method() == original.method() && !original.method().is_empty())
+            || (self.head.method() == b"GET" && as_get(original))
+            || (self.head.protocol().is_some() && original.method() == b"GET");
+        let near = target || is_related(self.head.target(), original.target());
+        if !(id || (method && (target || (near && (host || client)) || (host && client)))) {
             return None;
         }
-        // Another client's address, or an id that was replaced, may be the controller's doing, and may not.
-        let against = self.client.is_some_and(|address| address != peer)
-            || (self.request_id.is_some()
-                && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id));
-        let identifies = target && !against && (client || (host && idle));
-        let bits = bit(id, REQUEST_ID)
-            | bit(idle, IDLE)
+        // What a trusted proxy before the controller wrote is handed on, or believed and written again.
+        let agrees = client
+            || match self.client {
+                None => true,
+                Some(Named::Address(address)) => self::client(original) == Some(address),
+                Some(Named::End(_)) => false,
+            };
+        // An id that was replaced may be the controller's doing, and may not.
+        let replaced = self.request_id.is_some()
+            && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id);
+        // A trace has many requests by nature.
+        let is_certain =
+            agrees && (request_id || (id && near) || (target && !replaced && (client || (host && idle))));
+        let bits = bit(agrees, AGREES)
             | bit(target, TARGET)
             | bit(client, CLIENT)
             | bit(host, HOST)
+            | bit(idle, IDLE)
             | bit(same("content-length"), LENGTH);
-        Some(Rank(bits, identifies))
+        Some(Rank(bits, is_certain))
+    }
+
+    /// Whether the request may be `original` with a prefix of its path removed or added, as far as the targets tell.
+    pub(super) fn is_rewrite_of(&self, original: &Head) -> bool {
+        is_related(self.head.target(), original.target())
     }
 }
 
-/// The ids that a request came with, told apart by a first byte.
-pub(super) fn ids(head: &Head) -> impl Iterator<Item = Vec<u8>> {
-    let tagged = |tag: u8, id: &[u8]| [&[tag], id].concat();
-    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(|id| tagged(b'r', &id));
-    request.into_iter().chain(trace_id(head).map(|id| tagged(b't', &id)))
+/// The client, as the controller names it to the backend.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    /// In a PROXY header, which names a connection.
+    End(SocketAddr),
+    /// In a field of the request.
+    Address(IpAddr),
 }
 
-/// Whether one path ends with the other, as a proxy makes it that removes or adds a prefix.
-fn related(forwarded: &[u8], original: &[u8]) -> bool {
+impl Named {
+    fn is(self, party: &Party) -> bool {
+        match self {
+            Self::End(end) => party.is_end(end),
+            Self::Address(address) => party.is_at(address),
+        }
+    }
+}
+
+/// An id that a request came with.
+#[derive(Debug, Hash)]
+pub(super) enum Id<'a> {
+    Request(Cow<'a, [u8]>),
+    Trace(TraceId),
+}
+
+/// The ids that a request came with.
+pub(super) fn ids(head: &Head) -> impl Iterator<Item = Id<'_>> {
+    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(Id::Request);
+    request.into_iter().chain(trace_id(head).map(Id::Trace))
+}
+
+/// Whether one path ends with the other and both have the same query, as a proxy makes it that removes or adds a prefix.
+fn is_related(forwarded: &[u8], original: &[u8]) -> bool {
+    let ((forwarded, asked), (original, had)) = (split_query(forwarded), split_query(original));
     let (long, short) =
         if forwarded.len() > original.len() { (forwarded, original) } else { (original, forwarded) };
-    short.len() > 1 && long.ends_with(short)
+    asked == had && short.len() > 1 && short.len() < long.len() && long.ends_with(short)
+}
+
+/// What targets have in common that are related: the last segment of the path, and the query.
+pub(super) fn tail(target: &[u8]) -> &[u8] {
+    let (path, _) = split_query(target);
+    let start = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    target.get(start..).unwrap_or(target)
+}
+
+fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    target.split_at(memchr(b'?', target).unwrap_or(target.len()))
 }
 
 /// The address that the proxy saw, as it wrote it down: the last of `X-Forwarded-For` (appended by the proxy itself),

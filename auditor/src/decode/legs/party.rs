@@ -1,8 +1,11 @@
 //! What is known of a connection while its messages are on their way to becoming events.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use crate::assemble::tls::facts::Facts;
 use crate::capture::record::{ConnectionId, How, Nanos, Tuple};
+use crate::decode::proxy_protocol::Header;
 
 /// One connection of the controller, as both its exchanges and its own event tell of it.
 #[derive(Clone, Debug)]
@@ -13,6 +16,10 @@ pub struct Party {
     pub tuple: Tuple,
     /// Its ends on the wire, where the peer's address was translated.
     pub translated: Option<Tuple>,
+    /// The header of the PROXY protocol that it began with, from whoever opened it.
+    pub proxied: Option<Arc<Header>>,
+    /// What its TLS handshake says, once that is over; in the end also of one that failed.
+    pub tls: Option<Arc<Facts>>,
     /// How it came to be known.
     pub how: How,
     /// When it opened, or was first noticed.
@@ -33,9 +40,23 @@ pub enum Leg {
 }
 
 impl Party {
-    /// The address of the other side.
+    /// Whether a proxy may name the other side so: by its address, or by the one that its PROXY header names.
     #[must_use]
-    pub fn peer(&self) -> IpAddr {
-        self.tuple.remote.ip()
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.ends().any(|end| end.ip().to_canonical() == address)
+    }
+
+    /// The same, with the port.
+    #[must_use]
+    pub fn is_end(&self, end: SocketAddr) -> bool {
+        let same =
+            |own: SocketAddr| own.port() == end.port() && own.ip().to_canonical() == end.ip().to_canonical();
+        self.ends().any(same)
+    }
+
+    fn ends(&self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.tuple.remote), self.proxied.as_ref().and_then(|header| header.source())]
+            .into_iter()
+            .flatten()
     }
 }

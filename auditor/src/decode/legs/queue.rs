@@ -1,16 +1,16 @@
-//! Client requests by their target, oldest first, with cheap insertion and removal however many share one.
+//! Client requests by their target or id, oldest first, with cheap insertion and removal however many share one.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 use super::Key;
 
-/// Queues of keys by target. Targets are hashed with a random key: two that collide only cost a comparison more.
+/// Queues of keys by what the request names. Names are hashed with a random key: two that collide only cost a comparison more.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     hasher: RandomState,
-    queues: HashMap<u64, Queue>,
+    queues: foldhash::HashMap<u64, Queue>,
     none: VecDeque<Key>,
 }
 
@@ -23,16 +23,21 @@ struct Queue {
 }
 
 impl Targets {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
     /// Adds a request.
-    pub(super) fn push(&mut self, target: &[u8], key: Key) {
-        let queue = self.queues.entry(self.hasher.hash_one(target)).or_default();
+    pub(super) fn push(&mut self, name: &(impl Hash + ?Sized), key: Key) {
+        let queue = self.queues.entry(self.hasher.hash_one(name)).or_default();
         queue.keys.push_back(key);
         queue.live += 1;
     }
 
-    /// One request for `target` is over. Its key stays until it reaches the front or the dead outnumber the living.
-    pub(super) fn remove(&mut self, target: &[u8], is_live: impl Fn(&Key) -> bool) {
-        let hash = self.hasher.hash_one(target);
+    /// One request of `name` is over. Its key stays until it reaches the front or the dead outnumber the living.
+    pub(super) fn remove(&mut self, name: &(impl Hash + ?Sized), is_live: impl Fn(&Key) -> bool) {
+        let hash = self.hasher.hash_one(name);
         let Some(queue) = self.queues.get_mut(&hash) else { return };
         queue.live = queue.live.saturating_sub(1);
         if queue.live == 0 {
@@ -42,9 +47,13 @@ impl Targets {
         }
     }
 
-    /// The requests for `target`, oldest first; the first one is not over.
-    pub(super) fn get(&mut self, target: &[u8], is_live: impl Fn(&Key) -> bool) -> &VecDeque<Key> {
-        let Some(queue) = self.queues.get_mut(&self.hasher.hash_one(target)) else { return &self.none };
+    /// The requests of `name`, oldest first; the first one is not over.
+    pub(super) fn get(
+        &mut self,
+        name: &(impl Hash + ?Sized),
+        is_live: impl Fn(&Key) -> bool,
+    ) -> &VecDeque<Key> {
+        let Some(queue) = self.queues.get_mut(&self.hasher.hash_one(name)) else { return &self.none };
         while queue.keys.front().is_some_and(|key| !is_live(key)) {
             queue.keys.pop_front();
         }

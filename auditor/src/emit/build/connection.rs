@@ -1,6 +1,6 @@
 //! `connection`: what is told of a connection at its end.
 
-use super::Builder;
+use super::{Builder, client, tls};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{self, Party};
@@ -22,8 +22,12 @@ pub struct ConnectionEnd {
     pub requests: u64,
     /// It became a tunnel.
     pub tunnel: bool,
-    /// What it spoke instead of HTTP/1.
+    /// What it spoke instead of HTTP.
     pub foreign: Option<Malformed>,
+    /// It spoke HTTP/2.
+    pub http2: bool,
+    /// It spoke TLS.
+    pub tls: bool,
     /// Who reset it.
     pub reset: Option<Direction>,
     /// The peer answered no more.
@@ -36,10 +40,12 @@ impl Builder {
     /// A connection that is over.
     pub fn connection(&mut self, party: &Party, end: &ConnectionEnd) -> Event {
         let protocol = match end.foreign {
-            _ if end.tunnel => Protocol::Tunnel,
+            _ if end.tunnel && !end.http2 => Protocol::Tunnel,
             Some(Malformed::Tls) => Protocol::Tls,
             Some(Malformed::Http2) => Protocol::Http2,
+            None if end.http2 => Protocol::Http2,
             Some(_) => Protocol::Unknown,
+            None if end.tls && end.requests == 0 => Protocol::Tls,
             None if end.requests > 0 => Protocol::Http1,
             None if end.received + end.sent == 0 => Protocol::None,
             None => Protocol::Unknown,
@@ -64,6 +70,8 @@ impl Builder {
             requests: 0,
             tunnel: false,
             foreign: None,
+            tls: false,
+            http2: false,
             reset: None,
             timed_out: false,
             lost: false,
@@ -90,9 +98,9 @@ impl Builder {
             local: party.tuple.local.into(),
             remote: party.tuple.remote.into(),
             translated: party.translated.map(|tuple| tuple.remote.into()),
-            client: None,
+            client: client::of_connection(party, &self.settings),
             protocol,
-            tls: None,
+            tls: party.tls.as_deref().map(tls::facts),
             requests: Count::new(end.requests),
             bytes_received: Count::new(end.received),
             bytes_sent: Count::new(end.sent),
@@ -102,6 +110,7 @@ impl Builder {
             outcome,
         };
         let mut observation = Observation::complete();
+        observation.notes.extend(client::notes(party));
         if end.lost {
             observation.complete = false;
             observation.notes.push(Text::from_static("end_not_seen"));
@@ -110,7 +119,9 @@ impl Builder {
             observation.complete = false;
             observation.notes.push(Text::from_static("joined_in_the_middle"));
         }
-        let id = self.scope(party).id(Kind::Connection, 0, 0);
+        // One that was open before may be told of again, by another run or after it was lost.
+        let place = if party.how == How::Joined { party.opened } else { 0 };
+        let id = self.scope(party).id(Kind::Connection, place, 0);
         self.event(id, party.opened, body, observation)
     }
 }

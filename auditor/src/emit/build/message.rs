@@ -2,31 +2,52 @@
 
 use super::Settings;
 use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
-use crate::decode::http1::head::Head;
+use crate::decode::http1::head::{Head, Version};
+use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
-use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing};
+use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
 use crate::emit::model::{Count, Observation, Text};
 
-/// Request and response.
-pub(super) fn http(exchange: &Exchange, settings: &Settings) -> Http {
+/// Request and response; `secure`: over TLS.
+pub(super) fn http(exchange: &Exchange, secure: bool, settings: &Settings) -> Http {
     let head = exchange.request.head.as_deref();
-    let version = head.or(exchange.response.head.as_deref()).map(Head::minor_version);
+    let version = head.or(exchange.response.head.as_deref()).map(Head::version);
     Http {
-        version: if version == Some(0) { HttpVersion::Http10 } else { HttpVersion::Http11 },
-        stream: None,
-        request: request(head, &exchange.request, settings),
+        version: match version {
+            Some(Version::Http10) => HttpVersion::Http10,
+            Some(Version::Http11) | None => HttpVersion::Http11,
+            Some(Version::Http2) => HttpVersion::Http2,
+        },
+        stream: exchange.stream.map(|stream| Count::new(stream.into())),
+        request: request(head, &exchange.request, secure, settings),
         response: exchange.response.head.as_deref().map(|head| response(head, &exchange.response)),
+        tunnel: tunnel(exchange),
     }
 }
 
-fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Request {
+fn tunnel(exchange: &Exchange) -> Option<Tunnel> {
+    let [asking, agreeing] = exchange.tunnel?;
+    let response = &exchange.response;
+    let head = response.head.as_deref();
+    Some(Tunnel {
+        protocol: head.and_then(|head| head.get("upgrade")).map(|value| Text::wire(&value, MAX_NAME)),
+        request_bytes: Count::new(asking),
+        response_bytes: Count::new(agreeing),
+        duration_us: response
+            .head_complete
+            .zip(response.end)
+            .map(|(begin, end)| Count::micros_between(begin, end)),
+    })
+}
+
+fn request(head: Option<&Head>, message: &Message, secure: bool, settings: &Settings) -> Request {
     let value = |name| head?.get(name).map(|value| Text::wire(&value, MAX_VALUE));
     let query = head.and_then(Head::query);
     let shown = query.and_then(|query| allowed(query, &settings.query_allow));
     Request {
-        method: head.map(|head| Text::wire(head.method(), MAX_NAME)),
-        scheme: head.map(|_| Scheme::Http),
+        method: head.and_then(method),
+        scheme: head.and_then(|head| scheme(head, secure)),
         host: head.and_then(Head::host).map(|host| Text::wire(&host, MAX_NAME)),
         path: head.and_then(path),
         query_masked: query.is_some_and(|query| shown.as_deref() != Some(query)),
@@ -44,7 +65,7 @@ fn request(head: Option<&Head>, message: &Message, settings: &Settings) -> Reque
 
 fn response(head: &Head, message: &Message) -> Response {
     Response {
-        status: head.status(),
+        status: (head.status() > 0).then(|| head.status()),
         content_type: head.get("content-type").map(|value| Text::wire(&value, MAX_VALUE)),
         location: without_query(head, "location"),
         head_bytes: Count::new(message.head_bytes),
@@ -52,10 +73,27 @@ fn response(head: &Head, message: &Message) -> Response {
     }
 }
 
-/// The path, where the target has one.
+/// The method, where it is known.
+pub(super) fn method(head: &Head) -> Option<Text> {
+    let method = head.method();
+    (!method.is_empty()).then(|| Text::wire(method, MAX_NAME))
+}
+
+/// The scheme: as the request says, else that of the connection.
+fn scheme(head: &Head, secure: bool) -> Option<Scheme> {
+    match head.scheme() {
+        Some(b"https") => Some(Scheme::Https),
+        Some(b"http") => Some(Scheme::Http),
+        Some(_) => None,
+        None if head.version() == Version::Http2 => None,
+        None => Some(if secure { Scheme::Https } else { Scheme::Http }),
+    }
+}
+
+/// The path, where the target has one and is known.
 pub(super) fn path(head: &Head) -> Option<Text> {
     let path = head.path();
-    (head.method() != b"CONNECT" && path != b"*").then(|| Text::wire(path, MAX_PATH))
+    (!head.is_connect() && path != b"*" && !path.is_empty()).then(|| Text::wire(path, MAX_PATH))
 }
 
 /// The value of a field that holds a URI, without what may hold secrets.
@@ -67,12 +105,16 @@ fn without_query(head: &Head, name: &str) -> Option<Text> {
 
 /// The parameters that may be shown, in their order; none if there is none.
 fn allowed(query: &[u8], allow: &[String]) -> Option<Vec<u8>> {
-    let shown = query.split(|byte| *byte == b'&').filter(|parameter| {
+    let mut parameters = query.split(|byte| *byte == b'&').filter(|parameter| {
         let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
         allow.iter().any(|allowed| allowed.as_bytes() == name)
     });
-    let shown: Vec<&[u8]> = shown.collect();
-    (!shown.is_empty()).then(|| shown.join(&b'&'))
+    let mut shown = parameters.next()?.to_vec();
+    for parameter in parameters {
+        shown.push(b'&');
+        shown.extend_from_slice(parameter);
+    }
+    Some(shown)
 }
 
 /// How it ended; the one that answers is the controller on a client's leg, the backend on the other.
@@ -81,6 +123,7 @@ pub(super) fn outcome(ended: Ended, answering: Outcome, asking: Outcome) -> Outc
         Ended::Completed => Outcome::Completed,
         Ended::ResetByClient | Ended::ClosedByClient => asking,
         Ended::ResetByServer | Ended::ClosedByServer => answering,
+        Ended::TimedOut => Outcome::TimedOut,
         Ended::Vanished | Ended::Incomplete => Outcome::Incomplete,
     }
 }
@@ -101,9 +144,11 @@ pub(super) fn observation(exchange: &Exchange) -> Observation {
     if let Some(malformed) = exchange.malformed {
         notes.push(Text::new(&format!("malformed: {malformed}")));
     }
-    let doubtful = [Note::FramingLost, Note::Contradicted, Note::Refused];
-    let lost =
-        exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note));
+    let doubtful =
+        [Note::FramingLost, Note::UnknownFields, Note::HeadMissing, Note::Contradicted, Note::Refused];
+    let lost = exchange.outcome == Ended::Incomplete || doubtful.iter().any(|note| exchange.notes.contains(*note))
+        // Whether the client stopped in the middle of its head, or the rest was not seen, cannot be told apart.
+        || exchange.malformed == Some(Malformed::Unfinished);
     Observation { complete: missing == 0 && !lost, missing_bytes: Count::new(missing), notes }
 }
 
@@ -126,6 +171,10 @@ fn name(note: Note) -> &'static str {
         Note::ManyInterim => "many_interim_responses",
         Note::Contradicted => "contradicted",
         Note::Refused => "refused_by_tcp",
+        Note::UnknownFields => "unknown_fields",
+        Note::HeadMissing => "head_missing",
+        Note::MalformedResponse => "malformed_response",
+        Note::LengthMismatch => "length_mismatch",
     }
 }
 

@@ -3,22 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Builder, client, message};
+use super::{Builder, client, message, tls};
 use crate::attribute::routes::RequestPath;
 use crate::attribute::verdict::{Agreement, Answered, Observed, Served, Verdict, judge};
 use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
 use crate::decode::http1::head::Head;
 use crate::decode::legs::{self, Attempt, Party, Purpose};
 use crate::emit::model::http::{Agrees, AnsweredBy, Backend, HttpRequest, Join, Outcome, Role, Route};
-use crate::emit::model::{Count, Event, Kind, Text};
+use crate::emit::model::{Count, Event, Kind, Observation, Text};
 
 impl Builder {
     pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
         let head = exchange.request.head.as_deref();
-        let status = exchange.response.head.as_ref().map(|head| head.status());
+        let status = exchange.response.head.as_ref().map(|head| head.status()).filter(|status| *status > 0);
         let answering = attempts.iter().find(|attempt| attempt.purpose == Purpose::Main);
         let answered_by = answered_by(status, answering);
         let mut observation = message::observation(exchange);
+        let (client, notes) = client::of_request(party, head, &self.settings);
+        observation.notes.extend(notes);
+        observation.notes.extend(tls::sni_differs(party.tls.as_deref(), head));
+        add_missing(&mut observation, attempts);
         let (route, verdict) = self.judge(head, status, answered_by, answering);
         if let Some(verdict) =
             verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
@@ -26,9 +30,9 @@ impl Builder {
             observation.notes.push(Text::new(&format!("route: {}", verdict.agreement.reason())));
         }
         let body = HttpRequest {
-            client: client::client(party, head, &self.settings),
-            tls: None,
-            http: message::http(exchange, &self.settings),
+            client,
+            tls: party.tls.as_deref().map(tls::facts),
+            http: message::http(exchange, party.tls.is_some(), &self.settings),
             auth: None,
             route,
             backend: answering.or(attempts.last()).map(|attempt| {
@@ -45,7 +49,7 @@ impl Builder {
             outcome: outcome(exchange, answering),
             timing: message::timing(exchange),
         };
-        let id = self.scope(party).id(Kind::HttpRequest, exchange.key, 0);
+        let id = self.scope(party).id(Kind::HttpRequest, exchange.key, exchange.stream.unwrap_or(0));
         self.event(id, exchange.request.first.unwrap_or(party.opened), body, observation)
     }
 
@@ -58,6 +62,10 @@ impl Builder {
         answering: Option<&Attempt>,
     ) -> (Option<Arc<Route>>, Option<Verdict>) {
         let Some(head) = head.filter(|_| self.attribution.known) else { return (None, None) };
+        // A path or host that is not known is not one that is not there.
+        if !head.is_whole() && (head.target().is_empty() || head.authority().is_none()) {
+            return (None, None);
+        }
         let path = RequestPath::new(head.target());
         let decision = self.attribution.routes.decide(head.authority().as_deref(), &path);
         let observed = Observed {
@@ -135,6 +143,17 @@ fn outcome(exchange: &Exchange, answering: Option<&Attempt>) -> Outcome {
         .is_some_and(|exchange| matches!(exchange.outcome, Ended::ResetByServer | Ended::ClosedByServer));
     let controller = if by_backend { Outcome::ResetByBackend } else { Outcome::ResetByController };
     message::outcome(exchange.outcome, controller, Outcome::ResetByClient)
+}
+
+/// What is missing of the attempts is missing of what the event tells.
+fn add_missing(observation: &mut Observation, attempts: &[Attempt]) {
+    let exchanges = attempts.iter().filter_map(|attempt| attempt.exchange.as_deref());
+    let missing: u64 = exchanges.map(Exchange::missing_bytes).sum();
+    if missing > 0 {
+        observation.complete = false;
+        observation.missing_bytes = Count::new(observation.missing_bytes.get() + missing);
+        observation.notes.push(Text::from_static("backend_bytes_missing"));
+    }
 }
 
 /// From the first byte of an attempt to its last.

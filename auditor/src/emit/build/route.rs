@@ -1,6 +1,5 @@
 //! The route that applies to a request, in the event's form, made once for each rule.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attribute::objects::ObjectName;
@@ -11,7 +10,7 @@ use crate::emit::model::http::{Matched, PathType, Route};
 /// Routes by the rule they were made from. Valid as long as the rules live, which the builder sees to.
 #[derive(Debug, Default)]
 pub(super) struct RouteCache {
-    made: HashMap<(*const Rule, bool), Made>,
+    made: foldhash::HashMap<(*const Rule, bool), Made>,
     none: Option<Arc<Route>>,
 }
 

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::request::{duration, wire_address};
-use super::{Builder, message};
+use super::{Builder, message, tls};
 use crate::attribute::index::Owner;
 use crate::decode::http1::exchange::Exchange;
 use crate::decode::legs::{self, Attempt as Made, Party};
 use crate::emit::model::http::Outcome;
-use crate::emit::model::text::MAX_NAME;
 use crate::emit::model::upstream::{Attempt, HttpUpstream, Purpose, UpstreamPeer, UpstreamReason};
 use crate::emit::model::{Count, Event, Kind, Text};
 
@@ -20,7 +19,7 @@ impl Builder {
         Attempt {
             address: Some(address.ip().into()),
             port: Some(address.port()),
-            method: Some(Text::wire(made.head.method(), MAX_NAME)),
+            method: message::method(&made.head),
             path: message::path(&made.head),
             status: made.status(),
             purpose: match made.purpose {
@@ -54,13 +53,13 @@ impl Builder {
                 namespace: endpoint.map(|endpoint| shared(&endpoint.service.namespace)),
                 pod: endpoint.and_then(|endpoint| endpoint.pod.as_ref()).map(|pod| shared(&pod.name)),
             },
-            tls: None,
-            http: message::http(exchange, &self.settings),
+            tls: party.tls.as_deref().map(tls::facts),
+            http: message::http(exchange, party.tls.is_some(), &self.settings),
             reason: UpstreamReason::Unknown,
             outcome: message::outcome(exchange.outcome, Outcome::ResetByBackend, Outcome::ResetByController),
             timing: message::timing(exchange),
         };
-        let id = self.scope(party).id(Kind::HttpUpstream, exchange.key, 0);
+        let id = self.scope(party).id(Kind::HttpUpstream, exchange.key, exchange.stream.unwrap_or(0));
         self.event(id, exchange.request.first.unwrap_or(party.opened), body, message::observation(exchange))
     }
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
+use super::proxy_protocol::ProxyProtocol;
 use super::tls::Tls;
 use super::upstream::Attempt;
 use super::{Address, Count, Endpoint, Text};
@@ -52,8 +53,24 @@ pub struct Client {
     pub determined_by: DeterminedBy,
     /// The peer of the TCP connection; null where its start was not seen.
     pub peer: Option<Endpoint>,
+    /// The header of the PROXY protocol that the connection began with, believed or not; null without one.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// The field that `forwarded` is from; null where the request claims nothing.
+    pub forwarded_in: Option<ForwardedIn>,
     /// The addresses that the request claims to be forwarded for, in the order given, verbatim.
     pub forwarded: Vec<Text>,
+}
+
+/// A field that says for whom a request is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedIn {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// `X-Real-IP`.
+    XRealIp,
 }
 
 /// How a client's address was learned.
@@ -62,7 +79,7 @@ pub struct Client {
 pub enum DeterminedBy {
     /// It is the peer of the TCP connection.
     Peer,
-    /// A PROXY protocol header at the start of the connection.
+    /// A header of the PROXY protocol at the start of the connection, from a peer trusted to send it.
     ProxyProtocol,
     /// `X-Forwarded-For`, from a peer trusted to set it.
     XForwardedFor,
@@ -86,6 +103,22 @@ pub struct Http {
     pub request: Request,
     /// The final response; null where none was seen.
     pub response: Option<Response>,
+    /// What came after the connection, or the stream, was given to another protocol (101, CONNECT); null otherwise.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Another protocol, after an upgrade. A WebSocket is one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tunnel {
+    /// The protocol, as the response names it in `Upgrade`; null for CONNECT.
+    pub protocol: Option<Text>,
+    /// Bytes from the side that asked for it.
+    pub request_bytes: Count,
+    /// Bytes from the side that agreed to it.
+    pub response_bytes: Count,
+    /// From the response to the end; null where the end was not seen.
+    pub duration_us: Option<Count>,
 }
 
 /// Version of HTTP.
@@ -152,9 +185,9 @@ pub enum Scheme {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Response {
-    /// Status code.
+    /// Status code; null where it refers to what was lost of HTTP/2's table of fields.
     #[schemars(range(min = 0, max = 999))]
-    pub status: u16,
+    pub status: Option<u16>,
     /// `Content-Type`.
     pub content_type: Option<Text>,
     /// `Location`, its query left out.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use memchr::memmem;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
 /// Most bytes of the original that a path or a query keeps.
 pub const MAX_PATH: usize = 8 * 1024;
@@ -25,21 +26,15 @@ pub const MAX_NAME: usize = 512;
 /// Most bytes that [`Text::new`] keeps: what comes from the program itself, from objects and from configuration.
 pub const MAX_TEXT: usize = 32 * 1024;
 
+/// A string of an event. Cloning one costs no allocation, nor does making a short one.
 #[derive(Clone)]
-enum Repr {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
-
-/// A string of an event. Cloning one costs no allocation.
-#[derive(Clone)]
-pub struct Text(Repr);
+pub struct Text(SmolStr);
 
 impl Text {
     /// A text from the program itself. It must not hold `\x`, nor be long; both are true of every literal in this crate.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
-        Self(Repr::Static(text))
+        Self(SmolStr::new_static(text))
     }
 
     /// A text from the wire: at most `max` bytes of `bytes`, escaped as this module says. A cut never splits a character.
@@ -47,10 +42,8 @@ impl Text {
     pub fn wire(bytes: &[u8], max: usize) -> Self {
         let kept = bytes.get(..cut(bytes, max)).unwrap_or_default();
         match str::from_utf8(kept) {
-            Ok(text) if kept.len() == bytes.len() && !needs_escape(text) => {
-                Self(Repr::Shared(Arc::from(text)))
-            }
-            _ => Self(Repr::Shared(Arc::from(escape(kept, bytes.len() - kept.len())))),
+            Ok(text) if kept.len() == bytes.len() && !needs_escape(text) => Self(SmolStr::new(text)),
+            _ => Self(SmolStr::from(escape(kept, bytes.len() - kept.len()))),
         }
     }
 
@@ -64,7 +57,7 @@ impl Text {
     #[must_use]
     pub fn shared(text: Arc<str>) -> Self {
         if text.len() <= MAX_TEXT && !needs_escape(&text) {
-            Self(Repr::Shared(text))
+            Self(SmolStr::from(text))
         } else {
             Self::new(&text)
         }
@@ -73,10 +66,7 @@ impl Text {
     /// The written form.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Static(text) => text,
-            Repr::Shared(text) => text,
-        }
+        &self.0
     }
 
     /// The original bytes, as many as were kept.
@@ -96,7 +86,8 @@ impl Text {
 }
 
 fn needs_escape(text: &str) -> bool {
-    memmem::find(text.as_bytes(), b"\\x").is_some()
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'\\', bytes).any(|at| bytes.get(at + 1) == Some(&b'x'))
 }
 
 fn unhex(digits: &[u8]) -> Option<u8> {
@@ -208,7 +199,7 @@ impl<'de> Deserialize<'de> for Text {
     /// Takes the written form as it stands: it is escaped already.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        Ok(Self(Repr::Shared(Arc::from(text))))
+        Ok(Self(SmolStr::from(text)))
     }
 }
 

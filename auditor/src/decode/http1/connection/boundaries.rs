@@ -24,9 +24,11 @@ impl Http1 {
         *own = time.max(*own);
         match role {
             Role::Request if starts => {
-                let joined =
-                    matches!(&self.request.state, State::Unread(unread) if unread.reason == Reason::Joined);
-                if joined && self.heard && self.request.probe.is_none() {
+                let passing =
+                    matches!(&self.request.state, State::Unread(unread) if unread.reason.is_passing());
+                // What lies beyond what TCP had accepted may be the middle of another copy.
+                let whole = self.accepted == u64::MAX || self.accepted == self.request.offset;
+                if passing && whole && self.heard && self.request.probe.is_none() {
                     self.begin_probe(Role::Request, self.request.offset);
                 }
                 let turn = Turn { requests: self.request.offset, responses: self.response.reached(), time };
@@ -74,10 +76,13 @@ impl Http1 {
 
     /// A response's head was read: what was tried is true.
     pub(super) fn confirm(&mut self, sink: &mut Sink<'_>, time: Nanos) {
-        let Some(probe) = self.response.probe.take() else { return };
-        self.report(sink, Role::Response, probe.unread, time);
-        while let Some(exchange) = self.queue.pop_front_if(|exchange| exchange.key < probe.turn) {
-            finish(sink, exchange, Outcome::Incomplete);
+        if let Some(probe) = self.response.probe.take() {
+            self.report(sink, Role::Response, probe.unread, time);
+            while let Some(exchange) = self.queue.pop_front_if(|exchange| exchange.key < probe.turn) {
+                finish(sink, exchange, Outcome::Incomplete);
+            }
+        } else if self.request.probe.is_none() {
+            return;
         }
         let Some(exchange) = self.queue.front_mut() else { return };
         exchange.notes.insert(Note::Resynchronized);
@@ -134,7 +139,7 @@ impl Http1 {
             return self.fall_back(role);
         }
         if let State::Unread(unread) = &self.lane(role).state
-            && unread.reason == Reason::Joined
+            && unread.reason.is_passing()
         {
             return;
         }
@@ -202,7 +207,10 @@ impl Http1 {
                 self.lose(sink, role, Reason::Malformed(Malformed::Unfinished), time);
             }
         }
-        while let Some(exchange) = self.queue.pop_front() {
+        while let Some(mut exchange) = self.queue.pop_front() {
+            if exchange.tunnel.is_some() && end == End::Closed {
+                exchange.response.end = Some(time);
+            }
             let outcome = self.outcome(&exchange, end, reset_by);
             finish(sink, exchange, outcome);
         }
@@ -221,8 +229,13 @@ impl Http1 {
     }
 
     fn outcome(&self, exchange: &Exchange, end: End, reset_by: Option<Role>) -> Outcome {
-        if exchange.request.hit || exchange.response.hit || end == End::Lost {
+        // Its response may be in what was not understood.
+        let unread = !exchange.response.done && matches!(self.response.state, State::Unread(_));
+        if exchange.request.hit || exchange.response.hit || unread || end == End::Lost {
             return Outcome::Incomplete;
+        }
+        if end == End::TimedOut {
+            return Outcome::TimedOut;
         }
         match (reset_by, self.first_fin) {
             (Some(Role::Request), _) => Outcome::ResetByClient,

@@ -136,7 +136,8 @@ impl Http1 {
             let head = Arc::new(head);
             exchange.notes = head.notes();
             exchange.request.head = Some(Arc::clone(&head));
-            sink.out.push(Decoded::Request { key, head, time });
+            // It never was complete; that it is none may be known much later, by the answer.
+            sink.out.push(Decoded::Request { key, head, time: since });
         }
         self.queue.push_back(exchange);
     }

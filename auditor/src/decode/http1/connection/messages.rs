@@ -121,7 +121,12 @@ impl Http1 {
         self.confirm(sink, time);
         self.response.partial = None;
         self.response.count_framing(len);
+        let accepted = self.accepted;
         let Some(exchange) = self.queue.front_mut() else { return true };
+        if accepted < exchange.key.saturating_add(exchange.request.head_bytes) {
+            // Said before TCP had the request: it answers something else, or nothing (RFC 9110, 15.5.9).
+            exchange.notes.insert(Note::Refused);
+        }
         if head.status() < 200 && head.status() != 101 {
             if exchange.interim.len() < sink.limits.interim {
                 exchange.interim.push(head.status());
@@ -223,6 +228,7 @@ impl Http1 {
             sink.out.push(Decoded::Finished(exchange));
         }
         if let Some(exchange) = self.queue.front_mut() {
+            self.h2c = super::upgrade::to_h2c(exchange);
             exchange.tunnel = Some([0, 0]);
             if !exchange.may_switch {
                 exchange.notes.insert(Note::UnaskedUpgrade);

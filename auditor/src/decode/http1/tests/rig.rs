@@ -27,7 +27,7 @@ impl Rig {
     }
 
     pub(super) fn with(how: How, limits: Limits) -> Self {
-        Self { http: Http1::new(C, how, [0; 2]), limits, out: Vec::new(), fed: [0; 2], time: 0 }
+        Self { http: Http1::new(C, how), limits, out: Vec::new(), fed: [0; 2], time: 0 }
     }
 
     #[track_caller]

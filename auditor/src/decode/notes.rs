@@ -40,10 +40,19 @@ pub enum Note {
     Contradicted,
     /// The controller's TCP refused some of its bytes: the server never read them.
     Refused,
+    /// Fields refer to entries of HPACK's table that were lost (RFC 7541, 2.3.2): they are not known, nor is whether a field
+    /// that does not show is absent.
+    UnknownFields,
+    /// Bytes of the request's head are missing: that there was a request is certain, and no more.
+    HeadMissing,
+    /// The response's fields break the rules of HTTP/2 (RFC 9113, 8.1.1): clients refuse it.
+    MalformedResponse,
+    /// The request's body has another length than `Content-Length` says (RFC 9113, 8.1.1).
+    LengthMismatch,
 }
 
 /// All notes, in order.
-pub const NOTES: [Note; 17] = [
+pub const NOTES: [Note; 21] = [
     Note::LengthAndChunked,
     Note::RepeatedLength,
     Note::SeveralHosts,
@@ -61,6 +70,10 @@ pub const NOTES: [Note; 17] = [
     Note::ManyInterim,
     Note::Contradicted,
     Note::Refused,
+    Note::UnknownFields,
+    Note::HeadMissing,
+    Note::MalformedResponse,
+    Note::LengthMismatch,
 ];
 
 /// A set of [`Note`]s.

@@ -1,12 +1,13 @@
 //! What comes out: requests and responses as their heads are complete, exchanges when they are over, and trouble.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::fields::Fields;
-use super::head::Head;
+use super::http1::fields::Fields;
+use super::http1::head::Head;
 use super::malformed::Malformed;
 use super::notes::Notes;
-use crate::assemble::Absence;
+use crate::assemble::{Absence, tls};
 use crate::capture::record::{Direction, Nanos};
 
 /// What the decoder has to say.
@@ -54,12 +55,14 @@ pub struct Trouble {
 /// Why bytes were not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// They are not HTTP/1, or their boundaries are not certain.
+    /// They are not HTTP, or their boundaries are not certain.
     Malformed(Malformed),
     /// Bytes that would have been needed are not there.
     Hole(Absence),
     /// The connection was open before; its boundaries are not known yet.
     Joined,
+    /// They came in two copies that differ, and it is not known which one the receiver took.
+    Contradicted,
     /// A response that answers no request.
     NoRequest,
     /// More requests wait for a response than are remembered.
@@ -68,6 +71,15 @@ pub enum Reason {
     Held,
     /// They came after the connection's end.
     AfterEnd,
+    /// They are TLS, and could not be decrypted.
+    Tls(tls::trouble::Reason),
+}
+
+impl Reason {
+    /// Whether boundaries that were lost for it are found again where both sides take turns.
+    pub(super) fn is_passing(self) -> bool {
+        matches!(self, Self::Joined | Self::Contradicted)
+    }
 }
 
 /// How an exchange ended.
@@ -83,7 +95,9 @@ pub enum Outcome {
     ClosedByClient,
     /// The side that sends responses was the first to close, before the end of the exchange.
     ClosedByServer,
-    /// The connection ended and neither side was seen to close it: timed out, or the close was not seen.
+    /// The peer answered no retransmission, and TCP gave the connection up.
+    TimedOut,
+    /// The connection ended and neither side was seen to close it.
     Vanished,
     /// The end of a message was not seen, because bytes are missing or their boundaries were lost.
     Incomplete,
@@ -105,23 +119,38 @@ pub struct Message {
     pub unwanted_bytes: u64,
     /// Of the wire bytes: never seen.
     pub missing_bytes: u64,
-    /// Trailer fields of a chunked body.
+    /// Trailer fields: of a chunked body, or of a stream of HTTP/2.
     pub trailers: Option<Box<Fields>>,
     /// First byte of the head.
     pub first: Option<Nanos>,
     /// The head was complete.
     pub head_complete: Option<Nanos>,
-    /// Last byte of the message. None if its end was not seen.
+    /// Last byte of the message, or the end of the tunnel that it began. None if its end was not seen.
     pub end: Option<Nanos>,
     pub(super) done: bool,
     pub(super) hit: bool,
 }
 
+/// A call of gRPC (its `PROTOCOL-HTTP2`, "Requests" and "Responses").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grpc<'a> {
+    /// The service, with its package.
+    pub service: &'a [u8],
+    /// The method.
+    pub method: &'a [u8],
+    /// `grpc-status`; none where the call did not end with one.
+    pub status: Option<u32>,
+    /// `grpc-message` as sent, percent-encoded.
+    pub message: Option<Cow<'a, [u8]>>,
+}
+
 /// A request with its response.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The stream offset of the request's head: names the exchange within its connection.
+    /// The stream offset of the request's head (in HTTP/2: of its first frame): names the exchange within its connection.
     pub key: u64,
+    /// The stream of HTTP/2 that it is on.
+    pub stream: Option<u32>,
     /// The request. Its head is none if what the server answered was not readable as one; see [`Self::malformed`].
     pub request: Message,
     /// The response. Its head is none if there was none.
@@ -134,7 +163,8 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// What was unusual.
     pub notes: Notes,
-    /// The connection was given to another protocol (101, CONNECT): bytes of it, by client and by server.
+    /// The connection, or the stream of HTTP/2, was given to another protocol (101, CONNECT): bytes of it, by client and by
+    /// server.
     pub tunnel: Option<[u64; 2]>,
     pub(super) may_switch: bool,
 }
@@ -152,9 +182,33 @@ impl Exchange {
         self.request.unwanted_bytes + self.response.unwanted_bytes
     }
 
-    pub(super) fn new(key: u64, first: Nanos) -> Box<Self> {
+    /// What gRPC says of it, if it is a call.
+    #[must_use]
+    pub fn grpc(&self) -> Option<Grpc<'_>> {
+        let request = self.request.head.as_ref()?;
+        let content_type = request.get("content-type")?;
+        if !content_type.starts_with(b"application/grpc") {
+            return None;
+        }
+        let mut parts = request.path().strip_prefix(b"/")?.rsplitn(2, |byte| *byte == b'/');
+        let (method, service) = (parts.next()?, parts.next()?);
+        // A response without a message has its status in the head.
+        let trailers = self.response.trailers.as_deref();
+        let fields = trailers.or(self.response.head.as_deref().map(Head::fields));
+        let status = fields.and_then(|fields| fields.get("grpc-status"));
+        let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+        Some(Grpc { service, method, status, message: fields.and_then(|fields| fields.get("grpc-message")) })
+    }
+
+    /// The stream offset behind what was seen of the request.
+    pub(super) fn requested_to(&self) -> u64 {
+        self.key.saturating_add(self.request.head_bytes.max(1)).saturating_add(self.request.wire_bytes)
+    }
+
+    pub(in crate::decode) fn new(key: u64, first: Nanos) -> Box<Self> {
         Box::new(Self {
             key,
+            stream: None,
             request: Message { first: Some(first), ..Message::default() },
             response: Message::default(),
             interim: Vec::new(),

@@ -1,4 +1,6 @@
-//! What can be wrong with a message, as far as its boundaries depend on it.
+//! What can be wrong with a message, as far as its boundaries, or whether it is one, depend on it.
+
+use super::http2::defect::{Defect, FieldDefect};
 
 /// Why bytes are not a message, or why the end of one is not certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -9,8 +11,8 @@ pub enum Malformed {
     /// The connection preface of HTTP/2 (RFC 9113, 3.4).
     #[error("HTTP/2 where HTTP/1 was expected")]
     Http2,
-    /// A header of the PROXY protocol.
-    #[error("PROXY protocol where HTTP/1 was expected")]
+    /// A header of the PROXY protocol that is malformed, or not at the start of its stream.
+    #[error("a malformed or misplaced header of the PROXY protocol")]
     ProxyProtocol,
     /// The first line is no request line or status line (RFC 9112, 3 and 4). HTTP/0.9 is this too.
     #[error("not HTTP/1")]
@@ -60,4 +62,10 @@ pub enum Malformed {
     /// The head was answered, or its direction ended, before the head was complete.
     #[error("an unfinished head")]
     Unfinished,
+    /// A frame of HTTP/2, or a header block, that breaks the rules: an error of the connection (RFC 9113, 5.4.1).
+    #[error("HTTP/2: {0}")]
+    Connection(#[from] Defect),
+    /// A request of HTTP/2 whose fields break the rules (RFC 9113, 8.1.1).
+    #[error("HTTP/2: {0}")]
+    Fields(#[from] FieldDefect),
 }

@@ -1,0 +1,138 @@
+//! What is in records, protected or not: application data, alerts, and changes of keys.
+
+use super::context::Context;
+use super::facts::{Alert, MAX_ALERTS};
+use super::lane::{Role, Stage, Stop};
+use super::record::{ContentType, Part};
+use super::suite::Version;
+use super::trouble::Reason;
+use super::{Sink, Tls};
+use crate::assemble::Piece;
+use crate::capture::record::Nanos;
+
+const CLOSE_NOTIFY: u8 = 0;
+const USER_CANCELED: u8 = 90;
+
+impl Tls {
+    /// Reads the contents of a protected record.
+    pub(super) fn contents(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        content: ContentType,
+        parts: &[Part<'_>],
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        let tls13 = self.session.version == Some(Version::Tls13);
+        match content {
+            ContentType::ApplicationData => {
+                let stage = self.lane(role).stage;
+                if tls13 && !matches!(stage, Stage::Early | Stage::Application) {
+                    return Err(Stop::Unread(Reason::MalformedRecord));
+                }
+                if role == Role::Client && stage == Stage::Application {
+                    self.facts.completed = true;
+                }
+                for part in parts {
+                    match *part {
+                        Part::Present(_, bytes) => self.give(role, Piece::Data(bytes), time, sink),
+                        Part::Absent(gap) => {
+                            let hole = Piece::Hole { len: gap.len as u64, reason: gap.reason };
+                            self.give(role, hole, time, sink);
+                        }
+                    }
+                }
+                Ok(())
+            }
+            ContentType::Handshake => self.handshake(cx, role, parts, true),
+            ContentType::Alert => {
+                if let [Part::Present(_, bytes)] = parts {
+                    self.alert(role, bytes, time, sink);
+                }
+                Ok(())
+            }
+            ContentType::ChangeCipherSpec if !tls13 => {
+                self.change_cipher_spec(role);
+                Ok(())
+            }
+            // TLS 1.3 protects no such record (RFC 8446, 5.2).
+            ContentType::ChangeCipherSpec => Err(Stop::Unread(Reason::MalformedRecord)),
+            ContentType::Heartbeat => Ok(()),
+        }
+    }
+
+    /// Before TLS 1.3: what follows is protected with new keys.
+    pub(super) fn change_cipher_spec(&mut self, role: Role) {
+        if role == Role::Server && self.facts.resumed.is_none() && self.session.version.is_some() {
+            // A resumed session goes on without certificate and key exchange (RFC 5246, 7.3).
+            self.facts.resumed = Some(!self.session.full);
+        }
+        let lane = self.lane_mut(role);
+        lane.changed = true;
+        lane.messages.reset();
+        lane.rekey();
+    }
+
+    pub(super) fn alert(&mut self, role: Role, bytes: &[u8], time: Nanos, sink: &mut dyn Sink) {
+        let &[level, description] = bytes else { return };
+        if description == CLOSE_NOTIFY {
+            match role {
+                Role::Client => self.facts.client_closed = true,
+                Role::Server => self.facts.server_closed = true,
+            }
+            return self.close(role, time, sink);
+        }
+        let tls13 = self.session.version == Some(Version::Tls13);
+        // The level means nothing in TLS 1.3 (RFC 8446, 6).
+        let fatal = level == 2 || tls13 && description != USER_CANCELED;
+        if self.facts.alerts.len() < MAX_ALERTS {
+            let direction = self.direction(role);
+            self.facts.alerts.push(Alert { direction, fatal, description, time });
+        }
+    }
+
+    /// The end of a direction's plaintext. What follows it is not looked at (RFC 8446, 6.1).
+    pub(super) fn close(&mut self, role: Role, time: Nanos, sink: &mut dyn Sink) {
+        let direction = self.direction(role);
+        self.signal_gap(role, time, sink);
+        let lane = self.lane_mut(role);
+        if !std::mem::replace(&mut lane.closed, true) {
+            sink.piece(direction, Piece::Fin, time);
+        }
+    }
+
+    /// Gives out application data.
+    pub(super) fn give(&mut self, role: Role, piece: Piece<'_>, time: Nanos, sink: &mut dyn Sink) {
+        let direction = self.direction(role);
+        if self.lane(role).closed {
+            return;
+        }
+        self.signal_gap(role, time, sink);
+        let lane = self.lane_mut(role);
+        lane.gap = false;
+        lane.plain += match piece {
+            Piece::Data(bytes) => bytes.len() as u64,
+            Piece::Hole { len, .. } => len,
+            Piece::Fin | Piece::Reset => 0,
+        };
+        sink.piece(direction, piece, time);
+    }
+
+    /// Plaintext is missing, and how much is not known.
+    pub(super) fn lose_plaintext(&mut self, role: Role, time: Nanos, sink: &mut dyn Sink) {
+        let direction = self.direction(role);
+        let lane = self.lane_mut(role);
+        lane.gap_pending = false;
+        if !lane.closed && !std::mem::replace(&mut lane.gap, true) {
+            let offset = lane.plain;
+            sink.lost(direction, offset, time);
+        }
+    }
+
+    fn signal_gap(&mut self, role: Role, time: Nanos, sink: &mut dyn Sink) {
+        if self.lane(role).gap_pending {
+            self.lose_plaintext(role, time, sink);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Protected records: which keys they are under, and what is in them.
+
+use std::mem::take;
+
+use super::aead;
+use super::context::Context;
+use super::facts::EarlyData;
+use super::keys::{Keys, next_generation};
+use super::lane::{Lane, Role, Stage, Stop, Wait};
+use super::record::{ContentType, Fragment, Gap, Header, Part};
+use super::secrets::{ClientRandom, Label, Secret};
+use super::suite::{Protection, TAG, Version};
+use super::trouble::Reason;
+use super::{Sink, Tls};
+use crate::assemble::{Absence, Piece};
+use crate::capture::record::Nanos;
+
+impl Tls {
+    pub(super) fn protected(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        header: &Header,
+        fragment: &Fragment<'_>,
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        if self.session.version == Some(Version::Tls13) {
+            self.choose_stage(role)?;
+        } else if header.content == ContentType::ApplicationData {
+            self.facts.completed = true;
+        }
+        let Some(protection) = self.session.protection else {
+            if header.content == ContentType::Handshake {
+                // What cannot be read here is a Finished: the first record after ChangeCipherSpec (RFC 5246, 7.4.9).
+                self.finished(role);
+            }
+            let old = self.session.version.is_some_and(|version| version < Version::Tls12);
+            return Err(Stop::Unread(if old { Reason::Version } else { Reason::Suite }));
+        };
+        if fragment.len() > protection.max_fragment() {
+            return Err(Stop::Unread(Reason::RecordTooLong));
+        }
+        if fragment.len() < protection.overhead() {
+            return Err(Stop::Unread(Reason::MalformedRecord));
+        }
+        if self.lane(role).keys.is_none() {
+            self.find_keys(cx, role, protection, header, fragment)?;
+        }
+        if self.pass_over(role, protection, header, fragment, time, sink) {
+            return Ok(());
+        }
+        match fragment.whole() {
+            Some(bytes) => self.open(cx, role, protection, header, bytes, time, sink),
+            None => self.open_parts(cx, role, protection, header, fragment, time, sink),
+        }
+    }
+
+    /// Which keys of TLS 1.3 a protected record is under.
+    fn choose_stage(&mut self, role: Role) -> Result<(), Stop> {
+        if self.lane(role).stage != Stage::Clear {
+            return Ok(());
+        }
+        if role == Role::Server {
+            // The ServerHello put it in the next stage.
+            return Err(Stop::Unread(Reason::MalformedRecord));
+        }
+        if self.session.retrying {
+            // Early data that a HelloRetryRequest has rejected (RFC 8446, 4.2.10).
+            return Err(Stop::Skip(Reason::RejectedEarlyData));
+        }
+        if !self.session.agreed {
+            return Err(Stop::Wait(Wait::ServerHello));
+        }
+        let stage = match self.facts.early_data {
+            EarlyData::Accepted => Stage::Early,
+            EarlyData::Offered if !self.session.early_unknown => return Err(Stop::Wait(Wait::EarlyData)),
+            EarlyData::Offered | EarlyData::Rejected | EarlyData::NotOffered => Stage::Handshake,
+        };
+        self.lane_mut(role).enter(stage);
+        Ok(())
+    }
+
+    /// Passes over a record whose plaintext nobody needs, without decrypting more than what tells that it is application data.
+    fn pass_over(
+        &mut self,
+        role: Role,
+        protection: Protection,
+        header: &Header,
+        fragment: &Fragment<'_>,
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> bool {
+        let holds = fragment.len() - protection.overhead();
+        let direction = self.direction(role);
+        let lane = self.lane(role);
+        let Some(keys) = &lane.keys else { return false };
+        if holds == 0 || lane.unsure || lane.closed || fragment.whole().is_none() {
+            return false;
+        }
+        if sink.needed(direction) < lane.plain + holds as u64 {
+            return false;
+        }
+        let len = if !protection.tls13 {
+            (header.content == ContentType::ApplicationData).then_some(holds)
+        } else if lane.stage == Stage::Application && lane.messages.at_boundary() {
+            match inner_end(keys, lane.sequence, fragment) {
+                Some((len, ContentType::ApplicationData)) => Some(len),
+                _ => None,
+            }
+        } else {
+            None
+        };
+        let Some(len) = len.filter(|len| *len > 0) else { return false };
+        self.lane_mut(role).sequence += 1;
+        self.give(role, Piece::Hole { len: len as u64, reason: Absence::Unwanted }, time, sink);
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a record is, and where its contents go")]
+    fn open(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        protection: Protection,
+        header: &Header,
+        bytes: &[u8],
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        let mut text = take(&mut cx.scratch);
+        if !open_updated(self.lane_mut(role), protection, header, bytes, &mut text) {
+            cx.scratch = text;
+            // A server that rejects early data passes over what it cannot decrypt (RFC 8446, 4.2.10).
+            return Err(match self.facts.early_data {
+                EarlyData::Rejected if self.may_be_early(role) => Stop::Skip(Reason::RejectedEarlyData),
+                EarlyData::Offered if self.may_be_early(role) => Stop::Skip(Reason::EarlyData),
+                _ => Stop::Unread(Reason::BadTag),
+            });
+        }
+        let lane = self.lane_mut(role);
+        lane.sequence += 1;
+        lane.unsure = false;
+        let (content, len) = if protection.tls13 {
+            match split_inner(&text) {
+                Some((len, content)) => (content, len),
+                None => {
+                    cx.scratch = text;
+                    return Err(Stop::Unread(Reason::MalformedRecord));
+                }
+            }
+        } else {
+            (header.content, text.len())
+        };
+        let parts = [Part::Present(0, text.get(..len).unwrap_or_default())];
+        let parts = parts.get(..usize::from(len > 0)).unwrap_or_default();
+        let read = self.contents(cx, role, content, parts, time, sink);
+        text.clear();
+        cx.scratch = text;
+        read
+    }
+
+    fn may_be_early(&self, role: Role) -> bool {
+        let lane = self.lane(role);
+        role == Role::Client && lane.stage == Stage::Handshake && lane.sequence == 0
+    }
+
+    /// Reads a record of which parts are absent. Nothing is verified.
+    #[expect(clippy::too_many_arguments, reason = "what a record is, and where its contents go")]
+    fn open_parts(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        protection: Protection,
+        header: &Header,
+        fragment: &Fragment<'_>,
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        let direction_early = self.may_be_early(role) && self.facts.early_data != EarlyData::NotOffered;
+        let lane = self.lane_mut(role);
+        let Some(keys) = lane.keys.clone() else { return Ok(()) };
+        if direction_early {
+            // Whether it is early data cannot be proved.
+            return Err(Stop::Unread(Reason::Missing));
+        }
+        let sequence = lane.sequence;
+        lane.sequence += 1;
+        let from = protection.explicit_nonce();
+        let to = fragment.len() - TAG;
+        let (content, end) = if !protection.tls13 {
+            (header.content, to)
+        } else if lane.unsure {
+            return self.unknown_contents(role, time, sink);
+        } else {
+            match inner_end(&keys, sequence, fragment) {
+                Some((len, content)) => (content, len),
+                None => return self.unknown_contents(role, time, sink),
+            }
+        };
+        // Without the nonce nothing of the record can be decrypted.
+        let explicit = match fragment.range(0, from) {
+            Some(bytes) => Some(bytes.try_into().unwrap_or_default()),
+            None if from == 0 => Some([0; 8]),
+            None => None,
+        };
+        let reason = if fragment.has_lost() { Absence::Lost } else { Absence::Unwanted };
+        let mut texts: Vec<Result<(usize, Vec<u8>), Gap>> = Vec::new();
+        for part in fragment.parts_within(from, end) {
+            texts.push(match (part, explicit) {
+                (Part::Absent(gap), _) => Err(gap),
+                (Part::Present(at, bytes), None) => Err(Gap { at, len: bytes.len(), reason }),
+                (Part::Present(at, bytes), Some(explicit)) => {
+                    let mut text = bytes.to_vec();
+                    aead::decrypt_at(&keys, sequence, explicit, at - from, &mut text);
+                    Ok((at, text))
+                }
+            });
+        }
+        let parts: Vec<Part<'_>> = texts
+            .iter()
+            .map(|text| match text {
+                Ok((at, text)) => Part::Present(*at, text),
+                Err(gap) => Part::Absent(*gap),
+            })
+            .collect();
+        self.contents(cx, role, content, &parts, time, sink)
+    }
+
+    /// A record of TLS 1.3 of which it is not known what it contained.
+    fn unknown_contents(&mut self, role: Role, time: Nanos, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let lane = self.lane_mut(role);
+        if lane.stage == Stage::Handshake {
+            lane.messages.skip(usize::MAX);
+        } else {
+            lane.unsure = true;
+            self.lose_plaintext(role, time, sink);
+        }
+        Err(Stop::Skip(Reason::Missing))
+    }
+
+    /// Finds the keys of the first record under them.
+    fn find_keys(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        protection: Protection,
+        header: &Header,
+        fragment: &Fragment<'_>,
+    ) -> Result<(), Stop> {
+        let stage = self.lane(role).stage;
+        let label = label(protection, role, stage);
+        if let Some(secret) = self.named(cx, label)
+            && let Some(keys) = self.derive(protection, &secret, None, role)
+        {
+            self.lane_mut(role).arm(keys, secret);
+            return Ok(());
+        }
+        if stage == Stage::Handshake || stage == Stage::Early {
+            // The next stage's secret is there, this one's is not: wait no longer for what only tells facts.
+            let (next, skipped) = match stage {
+                Stage::Early => (Stage::Handshake, Reason::NoKey),
+                _ => (Stage::Application, Reason::NoHandshakeKey),
+            };
+            let next_label = super::protected::label(protection, role, next);
+            if let Some(secret) = self.named(cx, next_label)
+                && let Some(keys) = self.derive(protection, &secret, None, role)
+            {
+                return self.leap(cx, role, next, keys, secret, skipped, header, fragment);
+            }
+        }
+        if self.try_candidates(cx, role, protection, label, header, fragment) {
+            return Ok(());
+        }
+        Err(Stop::Wait(Wait::Key))
+    }
+
+    /// Tries whether a record is the first of the next stage; if not it is passed over.
+    #[expect(clippy::too_many_arguments, reason = "a record and the keys it is tried with")]
+    fn leap(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        next: Stage,
+        keys: Keys,
+        secret: Secret,
+        skipped: Reason,
+        header: &Header,
+        fragment: &Fragment<'_>,
+    ) -> Result<(), Stop> {
+        let opened =
+            fragment.whole().is_some_and(|bytes| aead::open(&keys, header, 0, bytes, &mut cx.scratch));
+        cx.scratch.clear();
+        let lane = self.lane_mut(role);
+        if opened {
+            lane.enter(next);
+            lane.arm(keys, secret);
+            return Ok(());
+        }
+        if lane.stage == Stage::Early {
+            lane.gap_pending = true;
+        }
+        if role == Role::Server && self.facts.early_data == EarlyData::Offered {
+            self.session.early_unknown = true;
+        }
+        Err(Stop::Skip(skipped))
+    }
+
+    pub(super) fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
+        let own = self.session.client_random.map(ClientRandom);
+        let other = self.session.secrets.filter(|other| Some(*other) != own);
+        [own, other].into_iter().flatten().find_map(|random| cx.secrets.get(&random, label))
+    }
+
+    pub(super) fn derive(
+        &self,
+        protection: Protection,
+        secret: &Secret,
+        random: Option<[u8; 32]>,
+        role: Role,
+    ) -> Option<Keys> {
+        if protection.tls13 {
+            return Keys::tls13(protection, secret);
+        }
+        let client = random.or(self.session.client_random)?;
+        Keys::tls12(protection, secret, &client, &self.session.server_random?, role)
+    }
+
+    /// Tries the recent secrets that nobody has asked for by name.
+    fn try_candidates(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        protection: Protection,
+        label: Label,
+        header: &Header,
+        fragment: &Fragment<'_>,
+    ) -> bool {
+        let Some(bytes) = fragment.whole() else { return false };
+        let len = if protection.tls13 { protection.hash.len() } else { 48 };
+        let after = std::mem::replace(&mut self.lane_mut(role).tried, cx.secrets.last());
+        if after == cx.secrets.last() {
+            return false;
+        }
+        for candidate in cx.secrets.candidates(label, len, after) {
+            if self.session.trials >= cx.limits.trials {
+                return false;
+            }
+            self.session.trials += 1;
+            let random = self.session.client_random.or(candidate.random.map(|random| random.0));
+            let Some(keys) = self.derive(protection, &candidate.secret, random, role) else { continue };
+            if aead::open(&keys, header, 0, bytes, &mut cx.scratch) {
+                cx.scratch.clear();
+                cx.secrets.claim(candidate.number);
+                self.session.secrets = candidate.random.or(self.session.secrets);
+                self.lane_mut(role).arm(keys, candidate.secret);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Lane {
+    pub(super) fn arm(&mut self, keys: Keys, secret: Secret) {
+        self.sequence = 0;
+        // A key update derives the next secret from this one (RFC 8446, 7.2); in TLS 1.2 there is none.
+        self.secret = (self.stage == Stage::Application).then_some(secret);
+        self.keys = Some(keys);
+    }
+
+    /// After a `KeyUpdate` (RFC 8446, 4.6.3).
+    pub(super) fn update_keys(&mut self, protection: Protection) -> Option<()> {
+        let secret = next_generation(protection.hash, self.secret.as_ref()?)?;
+        self.keys = Some(Keys::tls13(protection, &secret)?);
+        self.secret = Some(secret);
+        self.sequence = 0;
+        Some(())
+    }
+}
+
+/// Opens a whole record; if a key update may have been missed, under the next keys as well.
+fn open_updated(
+    lane: &mut Lane,
+    protection: Protection,
+    header: &Header,
+    bytes: &[u8],
+    text: &mut Vec<u8>,
+) -> bool {
+    let Some(keys) = &lane.keys else { return false };
+    if aead::open(keys, header, lane.sequence, bytes, text) {
+        return true;
+    }
+    if !lane.unsure {
+        return false;
+    }
+    let before = (lane.keys.clone(), lane.secret.clone(), lane.sequence);
+    let updated = lane.update_keys(protection).is_some();
+    if updated && lane.keys.as_ref().is_some_and(|keys| aead::open(keys, header, 0, bytes, text)) {
+        return true;
+    }
+    (lane.keys, lane.secret, lane.sequence) = before;
+    false
+}
+
+pub(super) fn label(protection: Protection, role: Role, stage: Stage) -> Label {
+    match (role, stage) {
+        _ if !protection.tls13 => Label::Master,
+        (_, Stage::Early) => Label::ClientEarly,
+        (Role::Client, Stage::Application) => Label::ClientApplication,
+        (Role::Server, Stage::Application) => Label::ServerApplication,
+        (Role::Client, _) => Label::ClientHandshake,
+        (Role::Server, _) => Label::ServerHandshake,
+    }
+}
+
+/// Content and its length from the inner plaintext of TLS 1.3: the type is the last byte that is not zero (RFC 8446, 5.4).
+fn split_inner(text: &[u8]) -> Option<(usize, ContentType)> {
+    let at = text.iter().rposition(|byte| *byte != 0)?;
+    Some((at, ContentType::from_wire(*text.get(at)?)?))
+}
+
+/// The same of a record that is there in part: from its end. None: what is there does not tell.
+fn inner_end(keys: &Keys, sequence: u64, fragment: &Fragment<'_>) -> Option<(usize, ContentType)> {
+    /// More padding than this is looked for in whole records only.
+    const MOST: usize = 64;
+    let (start, bytes) = fragment.tail(fragment.len().checked_sub(TAG)?)?;
+    let skip = bytes.len().saturating_sub(MOST);
+    let mut text = [0; MOST];
+    let bytes = bytes.get(skip..)?;
+    let text = text.get_mut(..bytes.len())?;
+    text.copy_from_slice(bytes);
+    aead::decrypt_at(keys, sequence, [0; 8], start + skip, text);
+    let (at, content) = split_inner(text)?;
+    Some((start + skip + at, content))
+}

@@ -1,0 +1,288 @@
+//! Secrets that wait for their connection, which may come before or after them.
+//!
+//! Found by the client random; or, where a tap could not tell it, by trial: the most recent secrets that no connection
+//! has asked for by name are the candidates. Bounded in number and age; what goes unused is counted.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{ClientRandom, Label, Secret};
+use crate::capture::record::Nanos;
+
+/// How many of the most recent secrets are candidates for trial.
+pub const CANDIDATES: usize = 64;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client randoms.
+    pub connections: usize,
+    /// How long the secrets of a client random are kept, nanoseconds.
+    pub age: Nanos,
+}
+
+impl Default for Limits {
+    /// 16,384 connections (about 6 MiB); two minutes, which outlasts the handshake timeouts of servers (nginx: 60 s).
+    fn default() -> Self {
+        Self { connections: 16_384, age: 120_000_000_000 }
+    }
+}
+
+/// What became of the secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Secrets taken in.
+    pub secrets: u64,
+    /// Client randoms whose secrets no connection asked for before they were dropped for age.
+    pub aged_unused: u64,
+    /// The same, dropped because there were too many.
+    pub evicted_unused: u64,
+    /// Client randoms that were dropped for want of room, used or not.
+    pub evicted: u64,
+    /// Secrets that came again with another value; the first is kept.
+    pub contradictions: u64,
+}
+
+/// The secrets of one controller's connections.
+#[derive(Debug, Default)]
+pub struct SecretStore {
+    limits: Limits,
+    named: HashMap<ClientRandom, Entry>,
+    /// Entries in the order of their arrival; those that were removed are still in it.
+    order: VecDeque<(u64, ClientRandom)>,
+    recent: VecDeque<Candidate>,
+    next: u64,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    time: Nanos,
+    used: bool,
+    secrets: Box<[Option<Secret>; Label::ALL.len()]>,
+}
+
+/// A secret that may be tried.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Candidate {
+    pub(in super::super) number: u64,
+    pub(in super::super) random: Option<ClientRandom>,
+    pub(in super::super) label: Label,
+    pub(in super::super) secret: Secret,
+}
+
+impl SecretStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Takes in a secret. Without `random` it is found by trial only.
+    pub fn insert(&mut self, random: Option<ClientRandom>, label: Label, secret: Secret, time: Nanos) {
+        self.expire(time);
+        self.counts.secrets += 1;
+        self.next += 1;
+        let number = self.next;
+        if let Some(random) = random {
+            if !self.named.contains_key(&random) {
+                self.make_room();
+                self.order.push_back((number, random));
+            }
+            let entry = self.named.entry(random).or_insert_with(|| Entry {
+                number,
+                time,
+                used: false,
+                secrets: Box::default(),
+            });
+            match entry.secrets.get_mut(label.index()) {
+                Some(known @ None) => *known = Some(secret.clone()),
+                Some(Some(known)) => {
+                    self.counts.contradictions += u64::from(*known != secret);
+                    return;
+                }
+                None => {}
+            }
+            if entry.used {
+                return;
+            }
+        }
+        if self.recent.len() >= CANDIDATES {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Candidate { number, random, label, secret });
+    }
+
+    /// The secret of a connection. It stays: two ends of one connection may both be seen.
+    pub(in super::super) fn get(&mut self, random: &ClientRandom, label: Label) -> Option<Secret> {
+        let entry = self.named.get_mut(random)?;
+        if !entry.used {
+            entry.used = true;
+            self.recent.retain(|candidate| candidate.random != Some(*random));
+        }
+        entry.secrets.get(label.index())?.clone()
+    }
+
+    /// Secrets that may be that of a connection whose secret is not known by name, the newest first.
+    pub(in super::super) fn candidates(&self, label: Label, len: usize, after: u64) -> Vec<Candidate> {
+        let fits = |it: &&Candidate| it.number > after && it.label == label && it.secret.is_of(len);
+        self.recent.iter().rev().filter(fits).cloned().collect()
+    }
+
+    /// The number of the last secret that came.
+    pub(in super::super) fn last(&self) -> u64 {
+        self.next
+    }
+
+    /// A candidate has been proved to be a connection's secret.
+    pub(in super::super) fn claim(&mut self, number: u64) {
+        let Some(at) = self.recent.iter().position(|candidate| candidate.number == number) else { return };
+        let Some(claimed) = self.recent.remove(at) else { return };
+        if let Some(entry) = claimed.random.and_then(|random| self.named.get_mut(&random)) {
+            entry.used = true;
+            self.recent.retain(|candidate| candidate.random != claimed.random);
+        }
+    }
+
+    /// Wipes the secrets of a connection that has ended.
+    pub fn remove(&mut self, random: &ClientRandom) {
+        if self.named.remove(random).is_some() {
+            self.recent.retain(|candidate| candidate.random != Some(*random));
+        }
+    }
+
+    /// Wipes what is too old at `now`.
+    pub fn expire(&mut self, now: Nanos) {
+        while let Some((number, random)) = self.order.front() {
+            let live = self.named.get(random).filter(|entry| entry.number == *number);
+            match live {
+                Some(entry) if entry.time.saturating_add(self.limits.age) > now => break,
+                Some(entry) => {
+                    self.counts.aged_unused += u64::from(!entry.used);
+                    let random = *random;
+                    self.remove(&random);
+                }
+                None => {}
+            }
+            self.order.pop_front();
+        }
+    }
+
+    /// How many client randoms there are secrets of.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.named.len()
+    }
+
+    /// What became of the secrets.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn make_room(&mut self) {
+        while self.named.len() >= self.limits.connections.max(1) {
+            let Some((number, random)) = self.order.pop_front() else { break };
+            if let Some(entry) = self.named.get(&random).filter(|entry| entry.number == number) {
+                self.counts.evicted += 1;
+                self.counts.evicted_unused += u64::from(!entry.used);
+                self.remove(&random);
+            }
+        }
+        if self.order.len() > self.limits.connections.saturating_mul(2) {
+            let named = &self.named;
+            self.order.retain(|(number, random)| named.get(random).is_some_and(|it| it.number == *number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(byte: u8) -> ClientRandom {
+        ClientRandom([byte; 32])
+    }
+
+    fn secret(byte: u8) -> Secret {
+        Secret::new(&[byte; 32]).unwrap()
+    }
+
+    fn store(connections: usize, age: Nanos) -> SecretStore {
+        SecretStore::new(Limits { connections, age })
+    }
+
+    #[test]
+    fn a_secret_is_found_by_name_and_label() {
+        let mut store = store(8, 100);
+        store.insert(Some(random(1)), Label::ClientHandshake, secret(1), 0);
+        store.insert(Some(random(1)), Label::ClientApplication, secret(2), 0);
+        assert_eq!(store.get(&random(1), Label::ClientApplication), Some(secret(2)));
+        assert_eq!(store.get(&random(1), Label::ServerApplication), None);
+        assert_eq!(store.get(&random(2), Label::ClientApplication), None);
+    }
+
+    #[test]
+    fn the_first_value_counts() {
+        let mut store = store(8, 100);
+        store.insert(Some(random(1)), Label::Master, secret(1), 0);
+        store.insert(Some(random(1)), Label::Master, secret(1), 0);
+        store.insert(Some(random(1)), Label::Master, secret(2), 0);
+        assert_eq!(store.get(&random(1), Label::Master), Some(secret(1)));
+        assert_eq!(store.counts().contradictions, 1);
+    }
+
+    #[test]
+    fn what_is_asked_for_by_name_is_no_candidate() {
+        let mut store = store(8, 100);
+        store.insert(Some(random(1)), Label::Master, secret(1), 0);
+        store.insert(None, Label::Master, secret(2), 0);
+        assert_eq!(store.candidates(Label::Master, 32, 0).len(), 2);
+        assert_eq!(store.candidates(Label::Master, 48, 0).len(), 0);
+        assert_eq!(store.candidates(Label::Master, 32, 1).len(), 1);
+        store.get(&random(1), Label::Master);
+        let left = store.candidates(Label::Master, 32, 0);
+        assert_eq!(left.iter().map(|it| it.number).collect::<Vec<_>>(), [2]);
+        store.claim(2);
+        assert!(store.candidates(Label::Master, 32, 0).is_empty());
+    }
+
+    #[test]
+    fn candidates_are_bounded() {
+        let mut store = store(8, 100);
+        for byte in 0..200 {
+            store.insert(None, Label::Master, secret(byte), 0);
+        }
+        assert_eq!(store.candidates(Label::Master, 32, 0).len(), CANDIDATES);
+    }
+
+    #[test]
+    fn what_is_dropped_unused_is_counted() {
+        let mut store = store(2, 100);
+        store.insert(Some(random(1)), Label::Master, secret(1), 0);
+        store.get(&random(1), Label::Master);
+        store.insert(Some(random(2)), Label::Master, secret(2), 10);
+        store.insert(Some(random(3)), Label::Master, secret(3), 20);
+        assert_eq!((store.counts().evicted, store.counts().evicted_unused), (1, 0));
+        store.insert(Some(random(4)), Label::Master, secret(4), 30);
+        assert_eq!((store.counts().evicted, store.counts().evicted_unused), (2, 1));
+        store.get(&random(3), Label::Master);
+        store.expire(129);
+        assert_eq!((store.connections(), store.counts().aged_unused), (1, 0));
+        store.expire(130);
+        assert_eq!((store.connections(), store.counts().aged_unused), (0, 1));
+        assert!(store.candidates(Label::Master, 32, 0).is_empty());
+    }
+
+    #[test]
+    fn removal_leaves_nothing_behind() {
+        let mut store = store(2, 100);
+        for round in 0..1000 {
+            store.insert(Some(random(1)), Label::Master, secret(1), round / 100);
+            store.remove(&random(1));
+        }
+        assert_eq!(store.connections(), 0);
+        assert!(store.order.len() <= 5 && store.recent.is_empty());
+        assert_eq!(store.counts().evicted, 0);
+    }
+}

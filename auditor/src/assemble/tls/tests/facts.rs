@@ -1,0 +1,97 @@
+//! Facts of handshakes: resumption, client certificates, early data.
+
+use super::super::facts::EarlyData;
+use super::super::{Version, certificate::AlternativeName};
+use super::rig::*;
+use crate::assemble::Piece;
+
+#[track_caller]
+fn read(ends: &Ends, conversation: &Conversation) -> Rig {
+    let mut rig = Rig::new(&ends.secrets.all());
+    rig.feed_all(conversation).finish().check_exact(conversation);
+    rig
+}
+
+#[test]
+fn certificates_of_both_sides() {
+    for (suite, version) in suites() {
+        let ends = Ends::with(suite, version, true);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"hello").answer(b"world").close();
+        let rig = read(&ends, &conversation);
+        let facts = rig.tls.facts();
+        let server = facts.server_certificate.as_ref().unwrap();
+        let client = facts.client_certificate.as_ref().unwrap();
+        assert_eq!(server.sha256, sha256(&ends.server_der));
+        assert_eq!(client.sha256, sha256(&ends.client_der));
+        assert_eq!(client.subject.as_deref(), Some("CN=alice,O=Acme\\, Inc."));
+        assert_eq!(client.names, [AlternativeName::Dns("alice.example.com".into())]);
+        assert!(facts.certificate_requested && facts.completed);
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+#[test]
+fn sessions_are_resumed() {
+    for (suite, version) in suites() {
+        let ends = Ends::new(suite, version);
+        ends.connect().run().ask(b"one").answer(b"two").close();
+        let mut second = ends.connect();
+        second.run().ask(b"three").answer(b"four").close();
+        assert_eq!(second.client.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+        let rig = read(&ends, &second);
+        let facts = rig.tls.facts();
+        assert_eq!(facts.resumed, Some(true));
+        assert!(facts.completed);
+        assert_eq!(facts.server_certificate, None);
+        assert_eq!(facts.version == Some(Version::Tls12), facts.group.is_none());
+    }
+}
+
+#[test]
+fn early_data_that_is_accepted() {
+    for (suite, version) in suites().into_iter().take(3) {
+        let ends = Ends::new(suite, version);
+        ends.connect().run().ask(b"one").answer(b"two").close();
+        let mut second = ends.connect();
+        std::io::Write::write_all(&mut second.client.early_data().unwrap(), b"GET /early HTTP/1.1\r\n\r\n")
+            .unwrap();
+        second.sent[0].extend(b"GET /early HTTP/1.1\r\n\r\n");
+        second.run().ask(b"GET /late HTTP/1.1\r\n\r\n").answer(b"four").close();
+        assert!(second.client.is_early_data_accepted());
+        let rig = read(&ends, &second);
+        assert_eq!(rig.tls.facts().early_data, EarlyData::Accepted);
+        assert_eq!(rig.tls.facts().resumed, Some(true));
+    }
+}
+
+#[test]
+fn early_data_that_is_rejected() {
+    let (suite, version) = suites().remove(0);
+    let mut ends = Ends::new(suite, version);
+    ends.connect().run().ask(b"one").answer(b"two").close();
+    ends.server.max_early_data_size = 0;
+    let mut second = ends.connect();
+    for _ in 0..10 {
+        std::io::Write::write_all(&mut second.client.early_data().unwrap(), b"GET /early HTTP/1.1\r\n\r\n")
+            .unwrap();
+    }
+    second.run().ask(b"GET /late HTTP/1.1\r\n\r\n").answer(b"four").close();
+    assert!(!second.client.is_early_data_accepted());
+    let mut rig = Rig::new(&ends.secrets.all());
+    for (direction, bytes) in &second.wire {
+        for bytes in bytes.chunks(7) {
+            rig.feed(*direction, Piece::Data(bytes));
+        }
+    }
+    rig.finish();
+    assert_eq!(rig.taken.out[0].bytes, second.sent[0]);
+    assert_eq!(rig.taken.out[1].bytes, second.sent[1]);
+    assert_eq!(rig.tls.facts().early_data, EarlyData::Rejected);
+    let reasons: Vec<_> = rig.tls.take_trouble().iter().map(|it| it.reason).collect();
+    assert_eq!(reasons, [super::super::trouble::Reason::RejectedEarlyData]);
+}
