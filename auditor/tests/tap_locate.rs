@@ -188,6 +188,45 @@ fn the_library_that_is_installed() {
 }
 
 #[test]
+fn the_libraries_of_debian() {
+    let test = "the_libraries_of_debian";
+    if std::env::var_os("AUDITOR_TEST_ALL").is_none() {
+        return skip(test, "downloads: only with AUDITOR_TEST_ALL=1");
+    }
+    let behind = |pointer, offset| ClientRandom::Behind { pointer, offset };
+    let embedded = |offset| ClientRandom::Embedded { offset };
+    // Where the client random is, by the sources: `struct ssl_st` of 1.1.1, `struct ssl_connection_st` of 3.2 and later.
+    for (suite, package, file, client_random) in [
+        ("bullseye", "libssl1.1", "libssl.so.1.1", behind(0xa8, 0xb8)),
+        ("bookworm", "libssl3", "libssl.so.3", embedded(0x160)),
+        ("trixie", "libssl3t64", "libssl.so.3", embedded(0x188)),
+        ("sid", "libssl3t64", "libssl.so.3", embedded(0x188)),
+    ] {
+        for (architecture, triplet, machine) in
+            [("amd64", "x86_64-linux-gnu", Machine::X86_64), ("arm64", "aarch64-linux-gnu", Machine::Arm64)]
+        {
+            let folder = TempDir::new().unwrap();
+            let fetch = Command::new("bash")
+                .arg(sources().join("fetch.sh"))
+                .arg(folder.path())
+                .args([suite, architecture, package])
+                .output()
+                .unwrap();
+            if !fetch.status.success() {
+                skip(test, &format!("{suite} {architecture}: {}", String::from_utf8_lossy(&fetch.stderr)));
+                continue;
+            }
+            let path = folder.path().join("root/usr/lib").join(triplet).join(file);
+            let found = locate(&fs::read(&path).unwrap());
+            let [point] = found.points.as_slice() else { panic!("{suite} {architecture}: {found:?}") };
+            assert_eq!((point.machine, point.library), (machine, Library::OpenSsl), "{suite} {architecture}");
+            assert_eq!(point.convention, Convention::C { client_random }, "{suite} {architecture}");
+            assert_eq!(found.misses, vec![], "{suite} {architecture}");
+        }
+    }
+}
+
+#[test]
 fn a_program_that_only_reads_key_logs() {
     let folder = TempDir::new().unwrap();
     let source = folder.path().join("reads.c");

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Do not ask before installing.
     #[arg(long, short)]
     yes: bool,
-    /// Also what takes long: fuzzing, a minute for each target.
+    /// Also what takes long: fuzzing, a minute for each target; and programs of other distributions, which are downloaded.
     #[arg(long)]
     all: bool,
     /// Handed on to `cargo test`, for example `-p tests nginx`.
@@ -39,6 +39,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut command = Command::new(workspace::cargo());
     // Last, so that the test runner's own words end the output.
     command.arg("test").current_dir(workspace::root());
+    if arguments.all {
+        command.env("AUDITOR_TEST_ALL", "1");
+    }
     if arguments.rest.is_empty() {
         command.arg("--workspace");
     }

@@ -51,7 +51,7 @@ fn text_start(image: &Image<'_>, table: &Table<'_>) -> Option<u64> {
     const MIN_PC: u64 = 8 * 20;
     const TEXT: u64 = 8 * 22;
     let first = table.first()?;
-    let mut candidates = image.pointers_to(table.address).take(64);
+    let mut candidates = image.pointers_to(table.address).take(16);
     candidates.find_map(|data| {
         let (min, text) =
             (image.pointer(data.checked_add(MIN_PC)?)?, image.pointer(data.checked_add(TEXT)?)?);

@@ -11,6 +11,8 @@ use super::{Linkage, Machine, Miss};
 
 /// Most segments looked at; real files have about ten.
 const MAX_SEGMENTS: usize = 256;
+/// Most relocations looked at; Envoy has some 200,000.
+const MAX_RELOCATIONS: usize = 1 << 22;
 /// Most entries of a dynamic section.
 const MAX_DYNAMIC: usize = 4096;
 
@@ -91,7 +93,7 @@ impl<'a> Image<'a> {
             && let Some(bytes) = self.bytes_from(at)
         {
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-            let count = len / size_of::<elf::Rela64<Endianness>>();
+            let count = (len / size_of::<elf::Rela64<Endianness>>()).min(MAX_RELOCATIONS);
             if let Ok((relocations, _)) = object::pod::slice_from_bytes(bytes, count) {
                 self.relocations = relocations;
             }
@@ -135,8 +137,13 @@ impl<'a> Image<'a> {
     pub(super) fn pointers_to(&self, target: u64) -> impl Iterator<Item = u64> {
         let relocated = self.relative().filter(move |(_, value)| *value == target).map(|(at, _)| at);
         let held = self.segments.iter().filter(|segment| !segment.executable).flat_map(move |segment| {
-            let words = segment.bytes.chunks_exact(8).zip((segment.address..).step_by(8));
-            words.filter(move |(word, _)| *word == target.to_le_bytes()).map(|(_, at)| at)
+            // Pointers are aligned, segments need not begin so.
+            let before = segment.address.wrapping_neg() % 8;
+            let bytes = usize::try_from(before).ok().and_then(|before| segment.bytes.get(before..));
+            let words = bytes.unwrap_or_default().chunks_exact(8).enumerate();
+            words
+                .filter(move |(_, word)| *word == target.to_le_bytes())
+                .map(move |(number, _)| segment.address.wrapping_add(before).wrapping_add(8 * number as u64))
         });
         relocated.chain(held)
     }

@@ -9,7 +9,7 @@ use super::super::image::Image;
 const MAGICS: [(u32, Layout); 3] =
     [(0xffff_fffa, Layout::Addresses), (0xffff_fff0, Layout::Offsets), (0xffff_fff1, Layout::Offsets)];
 /// Tables looked at in one file: a magic number may occur by chance.
-const MAX_TABLES: usize = 64;
+const MAX_TABLES: usize = 16;
 /// Most functions of a program; Kubernetes' largest have some 100,000.
 const MAX_FUNCTIONS: u64 = 1 << 22;
 /// Names that end alike.
