@@ -23,6 +23,7 @@ pub mod trouble;
 mod aead;
 mod application;
 mod handshake;
+mod key_choice;
 mod keys;
 mod lane;
 mod messages;
@@ -184,10 +185,7 @@ impl Tls {
     /// Whether secrets that come now are of use: [`Self::secrets_arrived`].
     #[must_use]
     pub fn wants_secrets(&self) -> bool {
-        self.lanes.iter().any(|lane| {
-            let given_up = |unread: &lane::Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing);
-            lane.backlog.is_some() || lane.search.is_none() && lane.unread.as_ref().is_some_and(given_up)
-        })
+        self.lanes.iter().any(|lane| lane.backlog.is_some() || lane.wants_secrets())
     }
 
     /// When [`Self::expire`] will give something up, if anything is held back.
@@ -228,9 +226,8 @@ impl Tls {
     #[must_use]
     pub fn needed(&self, direction: Direction, plaintext_offset: u64) -> Option<u64> {
         let lane = self.lane(self.role(direction));
-        if let Some(unread) = lane.unread {
-            let hopeless = lane.search.is_none() && !matches!(unread.reason, Reason::NoKey | Reason::Missing);
-            return hopeless.then_some(u64::MAX);
+        if lane.unread.is_some() {
+            return (!lane.is_searched() && !lane.wants_secrets()).then_some(u64::MAX);
         }
         if lane.backlog.is_some() || lane.keys.is_none() {
             return None;

@@ -208,6 +208,8 @@ pub(super) struct Lane {
     pub(super) secret: Option<Secret>,
     /// Number of the next protected record under these keys.
     pub(super) sequence: u64,
+    /// Records under these keys were passed over: where the others stand is not known, should the secret come yet.
+    pub(super) leapt: bool,
     /// The last secret that was tried.
     pub(super) tried: u64,
     /// `ChangeCipherSpec` was seen: before TLS 1.3 everything after it is protected.
@@ -237,7 +239,7 @@ impl Lane {
 
     /// The keys are to be found anew.
     pub(super) fn rekey(&mut self) {
-        (self.keys, self.secret, self.sequence, self.tried) = (None, None, 0, 0);
+        (self.keys, self.secret, self.sequence, self.leapt, self.tried) = (None, None, 0, false, 0);
     }
 
     pub(super) fn count_read(&mut self, len: u64) {

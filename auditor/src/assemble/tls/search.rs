@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use super::aead;
 use super::context::Context;
-use super::lane::{Lane, Role, Stage};
-use super::protected::label;
+use super::key_choice::label;
+use super::lane::{Lane, Role, Stage, Unread};
 use super::record::{HEADER, Header};
 use super::suite::Protection;
 use super::trouble::Reason;
@@ -71,10 +71,7 @@ impl Tls {
     /// Secrets have come for records that have been given up.
     pub(super) fn late_secrets(&mut self, cx: &mut Context, role: Role) {
         let lane = self.lane(role);
-        let Some(unread) = lane.unread.filter(|_| lane.search.is_none()) else { return };
-        if !matches!(unread.reason, Reason::NoKey | Reason::Missing) {
-            return;
-        }
+        let Some(unread) = lane.unread.filter(|_| lane.wants_secrets()) else { return };
         self.tell_unread(role);
         self.start_search(cx, role, unread.origin);
         let lane = self.lane_mut(role);
@@ -127,6 +124,17 @@ impl Tls {
 }
 
 impl Lane {
+    /// Whether records may be found again.
+    pub(super) fn is_searched(&self) -> bool {
+        self.search.is_some()
+    }
+
+    /// Whether they may be once a secret has come.
+    pub(super) fn wants_secrets(&self) -> bool {
+        let missing = |unread: &Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing);
+        self.search.is_none() && self.searched <= MAX_BYTES && self.unread.as_ref().is_some_and(missing)
+    }
+
     /// Ends a search; what it held was not read.
     pub(super) fn end_search(&mut self) {
         if let Some(search) = self.search.take() {

@@ -178,6 +178,33 @@ fn records_and_messages_that_are_too_long() {
     assert_eq!(rig.tls.held_bytes(), 0);
 }
 
+/// After a loss a client sends what looks like the start of a record everywhere.
+#[test]
+fn a_search_is_bounded() {
+    for (suite, version) in suites() {
+        let ends = Ends::new(suite, version);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"one");
+        let mut rig = Rig::new(&ends.secrets.all());
+        rig.feed_all(&conversation);
+        rig.feed(CLIENT, Piece::Hole { len: 100_000, reason: Absence::Lost });
+        assert_eq!(rig.tls.needed(CLIENT, 3), None);
+        let flood: Vec<u8> = [23, 3, 3, 0x20, 0].into_iter().cycle().take(10_000).collect();
+        for _ in 0..40 {
+            rig.feed(CLIENT, Piece::Data(&flood));
+            assert!(rig.tls.held_bytes() < 40_000);
+        }
+        assert!(rig.tls.lanes[0].searched <= (8 << 20) + 20_000);
+        assert_eq!(rig.tls.held_bytes(), 0);
+        assert_eq!(rig.tls.needed(CLIENT, 3), Some(u64::MAX));
+        rig.insert(&ends.secrets.all());
+        rig.feed(CLIENT, Piece::Data(&flood));
+        rig.finish();
+        assert_eq!(reasons(&mut rig), [Reason::Missing]);
+        assert_eq!(rig.taken.out[0].bytes, b"one");
+    }
+}
+
 #[test]
 fn a_hole_in_the_handshake_costs_facts_only() {
     // The certificate's middle: it has a record of its own in neither version.

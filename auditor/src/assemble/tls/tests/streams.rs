@@ -279,6 +279,68 @@ fn records_are_found_again() {
     }
 }
 
+/// The client's application secret is there when its handshake begins, that of the handshake comes in the middle.
+#[test]
+fn the_secret_of_the_handshake_comes_in_its_middle() {
+    for recorded in RECORDED.iter().filter(|recorded| recorded.tls13) {
+        let mut rig = Rig::new(&[]);
+        let (late, early): (Vec<_>, Vec<_>) =
+            recorded.secrets.iter().cloned().partition(|secret| secret.1 == Label::ClientHandshake);
+        rig.insert(&early);
+        let mut protected = 0;
+        for (direction, bytes) in &recorded.conversation.wire {
+            for (at, len) in records(bytes) {
+                if *direction == CLIENT && bytes[at] == 23 {
+                    protected += 1;
+                    if protected == 2 {
+                        rig.insert(&late);
+                    }
+                }
+                rig.feed(*direction, Piece::Data(&bytes[at..at + len]));
+            }
+        }
+        rig.finish();
+        let troubles = rig.tls.take_trouble();
+        assert_eq!(troubles.iter().map(|it| it.reason).collect::<Vec<_>>(), [Reason::NoHandshakeKey]);
+        check_holes(&rig, &recorded.conversation);
+        assert!(rig.tls.facts().client_certificate.is_none() && rig.tls.facts().completed);
+    }
+}
+
+/// A key update is in a record that was lost: its keys are found, and what follows is read as before, also in part.
+#[test]
+fn a_lost_key_update() {
+    for (suite, version) in suites().into_iter().take(3) {
+        let ends = Ends::new(suite, version);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"one").answer(b"two");
+        let mut rig = Rig::new(&ends.secrets.all());
+        rig.feed_all(&conversation);
+        conversation.wire.clear();
+        conversation.server.refresh_traffic_keys().unwrap();
+        conversation.run();
+        let update = conversation.bytes(SERVER);
+        assert_eq!(records(&update).len(), 1);
+        rig.feed(SERVER, Piece::Data(&update[..5]));
+        rig.feed(SERVER, Piece::Hole { len: update.len() as u64 - 5, reason: Absence::Lost });
+        assert_eq!(rig.taken.out[1].lost, [3]);
+        conversation.wire.clear();
+        conversation.answer(b"three");
+        rig.feed_all(&conversation);
+        conversation.wire.clear();
+        conversation.answer(&pattern(1000));
+        let bytes = conversation.bytes(SERVER);
+        rig.feed(SERVER, Piece::Data(&bytes[..105]));
+        rig.feed(SERVER, Piece::Hole { len: 800, reason: Absence::Unwanted });
+        rig.feed(SERVER, Piece::Data(&bytes[905..]));
+        let expected = [&b"twothree"[..], &pattern(100), &[0; 800], &pattern(1000)[900..]].concat();
+        assert!(rig.taken.out[1].bytes == expected);
+        assert_eq!(rig.taken.out[1].lost, [3]);
+        rig.finish();
+        assert_eq!(rig.tls.take_trouble().iter().map(|it| it.reason).collect::<Vec<_>>(), [Reason::Missing]);
+    }
+}
+
 /// The key comes after its first records have been given up: the later ones are read.
 #[test]
 fn late_keys_are_of_use() {
