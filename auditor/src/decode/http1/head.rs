@@ -101,7 +101,7 @@ impl Head {
     }
 
     /// Whether a field that is not among these is not there. Otherwise some are not known
-    /// ([`Note::UnknownFields`](super::notes::Note::UnknownFields)).
+    /// ([`Note::UnknownFields`]).
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.notes.contains(Note::UnknownFields)
