@@ -68,7 +68,7 @@ pub struct Pipeline<F> {
     early: Early,
     /// Secrets, and what else connections with TLS share.
     tls: Context,
-    /// Connections of which records wait for secrets, by the name of those.
+    /// Connections that secrets would serve, by the name of those; at most one for each connection followed.
     awaiting: HashMap<ClientRandom, ConnectionId>,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
@@ -186,6 +186,7 @@ impl<F: Feedback> Pipeline<F> {
         self.connections.is_empty()
             && self.opened.is_empty()
             && self.waiting.is_empty()
+            && self.awaiting.is_empty()
             && self.held == 0
             && self.early.is_empty()
             && self.legs.is_empty()

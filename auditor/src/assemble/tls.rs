@@ -36,7 +36,7 @@ mod suite;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::mem::take;
 

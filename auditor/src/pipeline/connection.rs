@@ -127,7 +127,12 @@ impl Connection {
         self.layers.secrets_arrived(scope, &mut self.party, time);
     }
 
-    /// The name of the secrets that the connection waits for.
+    /// The name of the connection's secrets, if it speaks TLS.
+    pub(super) fn client_random(&self) -> Option<ClientRandom> {
+        self.layers.client_random()
+    }
+
+    /// The same, if they have not come and would serve.
     pub(super) fn awaits(&self) -> Option<ClientRandom> {
         self.layers.awaits()
     }

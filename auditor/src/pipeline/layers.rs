@@ -115,9 +115,9 @@ impl Layers {
 
     /// TCP did not accept what the requesting side sent from `offset` on.
     pub(super) fn refused(&mut self, offset: u64) {
-        if matches!(self.above.transport, Transport::Plain) {
-            self.above.http.refused(offset);
-        }
+        // Where that is in the plaintext is not known: of TLS, all that is unanswered may be meant.
+        let offset = if self.is_tls() { 0 } else { offset };
+        self.above.http.refused(offset);
     }
 
     /// A secret has come that [`Self::awaits`] names.
@@ -127,7 +127,15 @@ impl Layers {
         }
     }
 
-    /// The name of the secrets that the connection waits for.
+    /// The name of the connection's secrets, if it speaks TLS.
+    pub(super) fn client_random(&self) -> Option<ClientRandom> {
+        match &self.above.transport {
+            Transport::Tls(secure) => secure.client_random(),
+            Transport::Unknown(_) | Transport::Plain => None,
+        }
+    }
+
+    /// The same, if they have not come and would serve.
     pub(super) fn awaits(&self) -> Option<ClientRandom> {
         match &self.above.transport {
             Transport::Tls(secure) => secure.awaits(),

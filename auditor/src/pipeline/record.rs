@@ -304,7 +304,10 @@ fn end<F: Feedback>(
     how: End,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
-    if let Some(random) = connection.awaits() {
+    // Whether or not it still waits. Another connection may bear the same name: the other end of a hop, or a forger's.
+    if let Some(random) = connection.client_random()
+        && pipeline.awaiting.get(&random) == Some(&id)
+    {
         pipeline.awaiting.remove(&random);
     }
     let held = connection.held();

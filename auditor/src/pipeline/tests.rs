@@ -12,6 +12,7 @@ use crate::emit::native;
 
 mod forged;
 mod losses;
+mod secure;
 
 const SECOND: Nanos = 1_000_000_000;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

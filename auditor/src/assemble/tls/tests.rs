@@ -4,5 +4,5 @@ mod bounds;
 mod conversations;
 mod facts;
 mod rfc8448;
-mod rig;
+pub(crate) mod rig;
 mod streams;

@@ -129,10 +129,14 @@ impl Secure {
         Arc::make_mut(party).tls = Some(Arc::new(self.tls.facts().clone()));
     }
 
-    /// The name of the secrets that records wait for.
+    /// The name of the connection's secrets, once it is known.
+    pub(super) fn client_random(&self) -> Option<ClientRandom> {
+        self.tls.facts().client_random
+    }
+
+    /// The same, if they would serve: for records that wait, or for what follows those that were given up.
     pub(super) fn awaits(&self) -> Option<ClientRandom> {
-        let waiting = self.tls.is_waiting(Direction::Ingress) || self.tls.is_waiting(Direction::Egress);
-        self.tls.facts().client_random.filter(|_| waiting)
+        self.client_random().filter(|_| self.tls.wants_secrets())
     }
 
     /// Whether something is held back until a certain time.

@@ -17,11 +17,11 @@ use crate::assemble::{Absence, Piece};
 use crate::capture::record::{Direction, Nanos};
 
 /// The client's bytes go this way in all tests.
-pub(super) const CLIENT: Direction = Direction::Ingress;
-pub(super) const SERVER: Direction = Direction::Egress;
+pub(crate) const CLIENT: Direction = Direction::Ingress;
+pub(crate) const SERVER: Direction = Direction::Egress;
 
 /// Every suite that is read, with a version.
-pub(super) fn suites() -> Vec<(SupportedCipherSuite, &'static SupportedProtocolVersion)> {
+pub(crate) fn suites() -> Vec<(SupportedCipherSuite, &'static SupportedProtocolVersion)> {
     use cipher_suite::*;
     vec![
         (TLS13_AES_128_GCM_SHA256, &rustls::version::TLS13),
@@ -34,10 +34,10 @@ pub(super) fn suites() -> Vec<(SupportedCipherSuite, &'static SupportedProtocolV
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Secrets(Mutex<Vec<(ClientRandom, Label, Secret)>>);
+pub(crate) struct Secrets(Mutex<Vec<(ClientRandom, Label, Secret)>>);
 
 impl Secrets {
-    pub(super) fn all(&self) -> Vec<(ClientRandom, Label, Secret)> {
+    pub(crate) fn all(&self) -> Vec<(ClientRandom, Label, Secret)> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -52,13 +52,13 @@ impl KeyLog for Secrets {
 }
 
 /// Both ends' configurations, to be used for several connections.
-pub(super) struct Ends {
-    pub(super) client: ClientConfig,
-    pub(super) server: ServerConfig,
-    pub(super) secrets: Arc<Secrets>,
-    pub(super) server_der: Vec<u8>,
+pub(crate) struct Ends {
+    pub(crate) client: ClientConfig,
+    pub(crate) server: ServerConfig,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) server_der: Vec<u8>,
     server_key: PrivateKeyDer<'static>,
-    pub(super) client_der: Vec<u8>,
+    pub(crate) client_der: Vec<u8>,
 }
 
 fn self_signed(name: &str, common: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
@@ -72,11 +72,11 @@ fn self_signed(name: &str, common: &str) -> (CertificateDer<'static>, PrivateKey
 }
 
 impl Ends {
-    pub(super) fn new(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion) -> Self {
+    pub(crate) fn new(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion) -> Self {
         Self::with(suite, version, false)
     }
 
-    pub(super) fn with(
+    pub(crate) fn with(
         suite: SupportedCipherSuite,
         version: &'static SupportedProtocolVersion,
         mutual: bool,
@@ -86,12 +86,12 @@ impl Ends {
     }
 
     /// The server has only a group for which the client sends no share at first.
-    pub(super) fn retrying(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion) -> Self {
+    pub(crate) fn retrying(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion) -> Self {
         Self::build(suite, version, false, vec![kx_group::SECP384R1])
     }
 
     /// The server is replaced by one like that.
-    pub(super) fn retry(&mut self, suite: SupportedCipherSuite) {
+    pub(crate) fn retry(&mut self, suite: SupportedCipherSuite) {
         let mut provider = default_provider();
         (provider.cipher_suites, provider.kx_groups) = (vec![suite], vec![kx_group::SECP384R1]);
         let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
@@ -158,7 +158,7 @@ impl Ends {
         }
     }
 
-    pub(super) fn connect(&self) -> Conversation {
+    pub(crate) fn connect(&self) -> Conversation {
         let name = ServerName::try_from("shop.example.com").unwrap();
         Conversation {
             client: ClientConnection::new(Arc::new(self.client.clone()), name).unwrap(),
@@ -170,18 +170,18 @@ impl Ends {
 }
 
 /// A connection that is under way.
-pub(super) struct Conversation {
-    pub(super) client: ClientConnection,
-    pub(super) server: ServerConnection,
+pub(crate) struct Conversation {
+    pub(crate) client: ClientConnection,
+    pub(crate) server: ServerConnection,
     /// What was on the wire, in order.
-    pub(super) wire: Vec<(Direction, Vec<u8>)>,
+    pub(crate) wire: Vec<(Direction, Vec<u8>)>,
     /// What the programs sent: client, server.
-    pub(super) sent: [Vec<u8>; 2],
+    pub(crate) sent: [Vec<u8>; 2],
 }
 
 impl Conversation {
     /// Moves bytes until neither side has more to send.
-    pub(super) fn run(&mut self) -> &mut Self {
+    pub(crate) fn run(&mut self) -> &mut Self {
         loop {
             let (mut up, mut down) = (vec![], vec![]);
             while self.client.wants_write() {
@@ -214,7 +214,7 @@ impl Conversation {
         }
     }
 
-    pub(super) fn ask(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn ask(&mut self, bytes: &[u8]) -> &mut Self {
         for chunk in bytes.chunks(32 * 1024) {
             self.client.writer().write_all(chunk).unwrap();
             self.run();
@@ -223,7 +223,7 @@ impl Conversation {
         self
     }
 
-    pub(super) fn answer(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn answer(&mut self, bytes: &[u8]) -> &mut Self {
         for chunk in bytes.chunks(32 * 1024) {
             self.server.writer().write_all(chunk).unwrap();
             self.run();
@@ -233,14 +233,14 @@ impl Conversation {
     }
 
     /// A key update of each side (RFC 8446, 4.6.3).
-    pub(super) fn update_keys(&mut self) -> &mut Self {
+    pub(crate) fn update_keys(&mut self) -> &mut Self {
         self.client.refresh_traffic_keys().unwrap();
         self.run();
         self.server.refresh_traffic_keys().unwrap();
         self.run()
     }
 
-    pub(super) fn close(&mut self) -> &mut Self {
+    pub(crate) fn close(&mut self) -> &mut Self {
         self.client.send_close_notify();
         self.run();
         self.server.send_close_notify();
@@ -248,7 +248,7 @@ impl Conversation {
     }
 
     /// All bytes of a direction.
-    pub(super) fn bytes(&self, direction: Direction) -> Vec<u8> {
+    pub(crate) fn bytes(&self, direction: Direction) -> Vec<u8> {
         self.wire.iter().filter(|(way, _)| *way == direction).flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 }
@@ -260,22 +260,22 @@ fn drain(reader: &mut impl Read) {
 
 /// What came out of a direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Out {
+pub(crate) struct Out {
     /// Bytes; absent ones are zeros.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Which of them were absent, and why.
-    pub(super) holes: Vec<(usize, usize, Absence)>,
+    pub(crate) holes: Vec<(usize, usize, Absence)>,
     /// Where plaintext was lost.
-    pub(super) lost: Vec<usize>,
-    pub(super) fins: usize,
-    pub(super) resets: usize,
+    pub(crate) lost: Vec<usize>,
+    pub(crate) fins: usize,
+    pub(crate) resets: usize,
 }
 
 /// Takes all that comes out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) out: [Out; 2],
-    pub(super) needed: [u64; 2],
+pub(crate) struct Taken {
+    pub(crate) out: [Out; 2],
+    pub(crate) needed: [u64; 2],
 }
 
 impl Sink for Taken {
@@ -313,16 +313,16 @@ impl Sink for Taken {
 }
 
 /// The layer under test and what it is fed with.
-pub(super) struct Rig {
-    pub(super) cx: Context,
-    pub(super) tls: Tls,
-    pub(super) taken: Taken,
-    pub(super) fed: [u64; 2],
-    pub(super) time: Nanos,
+pub(crate) struct Rig {
+    pub(crate) cx: Context,
+    pub(crate) tls: Tls,
+    pub(crate) taken: Taken,
+    pub(crate) fed: [u64; 2],
+    pub(crate) time: Nanos,
 }
 
 impl Rig {
-    pub(super) fn new(secrets: &[(ClientRandom, Label, Secret)]) -> Self {
+    pub(crate) fn new(secrets: &[(ClientRandom, Label, Secret)]) -> Self {
         let mut rig = Self {
             cx: Context::default(),
             tls: Tls::new(CLIENT),
@@ -334,7 +334,7 @@ impl Rig {
         rig
     }
 
-    pub(super) fn insert(&mut self, secrets: &[(ClientRandom, Label, Secret)]) {
+    pub(crate) fn insert(&mut self, secrets: &[(ClientRandom, Label, Secret)]) {
         for (random, label, secret) in secrets {
             self.cx.secrets.insert(Some(*random), *label, secret.clone(), self.time);
         }
@@ -342,7 +342,7 @@ impl Rig {
         self.balance();
     }
 
-    pub(super) fn feed(&mut self, direction: Direction, piece: Piece<'_>) {
+    pub(crate) fn feed(&mut self, direction: Direction, piece: Piece<'_>) {
         self.time += 1;
         self.fed[usize::from(direction == SERVER)] += match piece {
             Piece::Data(bytes) => bytes.len() as u64,
@@ -355,7 +355,7 @@ impl Rig {
 
     /// Every byte is counted once.
     #[track_caller]
-    pub(super) fn balance(&self) {
+    pub(crate) fn balance(&self) {
         for (direction, fed) in [CLIENT, SERVER].into_iter().zip(self.fed) {
             assert_eq!(self.tls.counts(direction).total() + self.tls.pending(direction), fed);
             let out = &self.taken.out[usize::from(direction == SERVER)];
@@ -363,14 +363,14 @@ impl Rig {
         }
     }
 
-    pub(super) fn feed_all(&mut self, conversation: &Conversation) -> &mut Self {
+    pub(crate) fn feed_all(&mut self, conversation: &Conversation) -> &mut Self {
         for (direction, bytes) in &conversation.wire {
             self.feed(*direction, Piece::Data(bytes));
         }
         self
     }
 
-    pub(super) fn finish(&mut self) -> &mut Self {
+    pub(crate) fn finish(&mut self) -> &mut Self {
         self.tls.finish(&mut self.cx, self.time, &mut self.taken);
         self.balance();
         self
@@ -378,7 +378,7 @@ impl Rig {
 
     /// What the programs sent came out, all of it, and nothing was amiss.
     #[track_caller]
-    pub(super) fn check_exact(&mut self, conversation: &Conversation) {
+    pub(crate) fn check_exact(&mut self, conversation: &Conversation) {
         assert_eq!(self.tls.take_trouble(), []);
         for (out, sent) in self.taken.out.iter().zip(&conversation.sent) {
             assert!(out.bytes == *sent, "{} bytes instead of {}", out.bytes.len(), sent.len());
