@@ -84,7 +84,7 @@ fn client() -> Client {
         port: Some(51334),
         determined_by: DeterminedBy::ProxyProtocol,
         peer: Some(endpoint("10.0.0.5", 40112)),
-        proxy_protocol: Some(ProxyProtocol {
+        proxy_protocol: Some(Box::new(ProxyProtocol {
             version: 2,
             command: ProxyCommand::Proxy,
             source: Some(endpoint("203.0.113.7", 51334)),
@@ -100,19 +100,19 @@ fn client() -> Client {
                 verified: true,
                 common_name: some("alice"),
             }),
-        }),
+        })),
         forwarded_in: Some(ForwardedIn::XForwardedFor),
         forwarded: vec![text("203.0.113.7")],
     }
 }
 
-fn tls() -> Tls {
+fn tls() -> Box<Tls> {
     let certificate = |byte, subject| TlsCertificate {
         sha256: Digest([byte; 32]),
         subject: some(subject),
         not_after: Some(Timestamp(TIME + 86_400_000_000_000)),
     };
-    Tls {
+    Box::new(Tls {
         version: Some(TlsVersion::Tls13),
         cipher: some("TLS_AES_128_GCM_SHA256"),
         group: some("X25519MLKEM768"),
@@ -122,7 +122,7 @@ fn tls() -> Tls {
         resumed: Some(false),
         certificate: Some(certificate(0xc3, "CN=shop.example.com")),
         client_certificate: Some(certificate(0xd4, "CN=alice")),
-    }
+    })
 }
 
 fn http() -> Http {

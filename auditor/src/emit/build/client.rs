@@ -113,7 +113,7 @@ fn client(
         port: found.map(|end| end.port()),
         determined_by,
         peer: peer.map(Into::into),
-        proxy_protocol: header.map(shown),
+        proxy_protocol: header.map(|header| Box::new(shown(header))),
         forwarded_in: None,
         forwarded: Vec::new(),
     }

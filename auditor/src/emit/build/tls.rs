@@ -9,8 +9,8 @@ use crate::emit::model::tls::{Tls, TlsCertificate, TlsVersion};
 use crate::emit::model::{Digest, Text, Timestamp};
 
 /// The facts of a connection.
-pub(super) fn facts(facts: &Facts) -> Tls {
-    Tls {
+pub(super) fn facts(facts: &Facts) -> Box<Tls> {
+    Box::new(Tls {
         version: facts.version.and_then(|version| match version {
             // The schema knows no SSL.
             Version::Ssl30 => None,
@@ -27,7 +27,7 @@ pub(super) fn facts(facts: &Facts) -> Tls {
         resumed: facts.resumed,
         certificate: facts.server_certificate.as_deref().map(certificate),
         client_certificate: facts.client_certificate.as_deref().map(certificate),
-    }
+    })
 }
 
 fn certificate(certificate: &Certificate) -> TlsCertificate {

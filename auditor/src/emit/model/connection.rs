@@ -27,7 +27,7 @@ pub struct Connection {
     /// What was spoken.
     pub protocol: Protocol,
     /// TLS facts; null without TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// Requests seen.
     pub requests: Count,
     /// Payload bytes that the controller received.

@@ -56,7 +56,7 @@ pub struct HttpUpstream {
     /// Whom the controller asked.
     pub backend: UpstreamPeer,
     /// TLS of the backend's connection; null without TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// The request and its response.
     pub http: Http,
     /// Why the controller asked, as far as it can be said.
