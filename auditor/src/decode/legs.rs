@@ -24,7 +24,7 @@ use foldhash::HashMap;
 
 pub use attempt::{Attempt, Join, Purpose};
 pub use party::{Leg, Party};
-use queue::Targets;
+use queue::{Hashed, Targets};
 
 use crate::capture::record::{ConnectionId, Nanos};
 use crate::decode::http1::exchange::{Exchange, Outcome};
@@ -83,12 +83,21 @@ pub struct Legs {
 struct Client {
     party: Arc<Party>,
     head: Arc<Head>,
+    names: Names,
     attempts: Vec<Attempt>,
     /// Attempts that have not ended.
     running: usize,
     finished: Option<Box<Exchange>>,
     /// Its client left before anything was done for it.
     abandoned: bool,
+}
+
+/// Under which names a client's request is found.
+#[derive(Debug)]
+struct Names {
+    target: Hashed,
+    tail: Hashed,
+    ids: [Option<Hashed>; 2],
 }
 
 impl Client {
@@ -123,18 +132,18 @@ impl Legs {
     /// The head of a client's request is complete.
     pub fn client_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>) {
         let key = (party.id, offset);
-        self.targets.push(head.target(), key);
-        self.tails.push(evidence::tail(head.target()), key);
-        for id in evidence::ids(&head) {
-            self.ids.push(&id, key);
-        }
+        let names = Names {
+            target: self.targets.push(head.target(), key),
+            tail: self.tails.push(evidence::tail(head.target()), key),
+            ids: evidence::ids(&head).map(|id| id.map(|id| self.ids.push(&id, key))),
+        };
         if self.arrivals.len() > 2 * self.clients.len() + 64 {
             self.arrivals.retain(|key| self.clients.contains_key(key));
         }
         self.arrivals.push_back(key);
         let party = Arc::clone(party);
         let client =
-            Client { party, head, attempts: Vec::new(), running: 0, finished: None, abandoned: false };
+            Client { party, head, names, attempts: Vec::new(), running: 0, finished: None, abandoned: false };
         self.clients.insert(key, client);
     }
 
@@ -240,17 +249,16 @@ impl Legs {
     }
 
     fn complete(&mut self, key: Key, out: &mut Vec<Joined>) {
-        let Some(Client { party, head, mut attempts, finished: Some(exchange), abandoned, .. }) =
+        let Some(Client { party, names, mut attempts, finished: Some(exchange), abandoned, .. }) =
             self.clients.remove(&key)
         else {
             return;
         };
         self.abandoned -= usize::from(abandoned);
-        self.targets.remove(head.target(), |key| self.clients.contains_key(key));
-        self.tails.remove(evidence::tail(head.target()), |key| self.clients.contains_key(key));
-        for id in evidence::ids(&head) {
-            self.ids.remove(&id, |key| self.clients.contains_key(key));
-        }
+        let is_live = |key: &Key| self.clients.contains_key(key);
+        self.targets.remove(names.target, is_live);
+        self.tails.remove(names.tail, is_live);
+        names.ids.into_iter().flatten().for_each(|id| self.ids.remove(id, is_live));
         for attempt in attempts.iter().filter(|attempt| attempt.exchange.is_none()) {
             self.owners.remove(&attempt.key());
         }

@@ -147,7 +147,7 @@ fn read_trailers(
             if scan.defect == Some(Malformed::TooManyFields) {
                 return Err(Malformed::TooManyFields);
             }
-            Ok((end - before, Some(Fields { raw: held.as_slice().into(), lines: scan.lines })))
+            Ok((end - before, Some(Fields::new(held.as_slice().into(), scan.lines))))
         }
         None if held.len() <= limits.head_bytes => Ok((room, None)),
         _ => Err(Malformed::HeadTooLarge),

@@ -51,10 +51,24 @@ pub(super) struct Known {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     pub(in crate::decode) raw: Box<[u8]>,
-    pub(in crate::decode) lines: Vec<(Span, Span)>,
+    lines: Vec<(Span, Span)>,
+    /// A bit for each name there may be: most names that are asked for are not there.
+    names: u64,
+}
+
+/// The bit of a name in [`Fields::names`], by its length and first letter.
+fn bit(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
+    1 << ((name.len() + 11 * first) % 64)
 }
 
 impl Fields {
+    /// From bytes, and where in them names and values are.
+    pub(in crate::decode) fn new(raw: Box<[u8]>, lines: Vec<(Span, Span)>) -> Self {
+        let names = lines.iter().fold(0, |names, (name, _)| names | bit(name.of(&raw)));
+        Self { raw, lines, names }
+    }
+
     /// How many lines there are; a folded one counts once.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -92,7 +106,8 @@ impl Fields {
         let is_name = move |span: Span| {
             span.len as usize == name.len() && span.of(&self.raw).eq_ignore_ascii_case(name.as_bytes())
         };
-        self.lines.iter().filter(move |(key, _)| is_name(*key)).map(|(_, value)| *value)
+        let lines = if self.names & bit(name.as_bytes()) == 0 { &[] } else { self.lines.as_slice() };
+        lines.iter().filter(move |(key, _)| is_name(*key)).map(|(_, value)| *value)
     }
 }
 

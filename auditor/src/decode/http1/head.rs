@@ -324,7 +324,7 @@ fn build(kind: Kind, first: First, bytes: &[u8], scan: Scan) -> Head {
             Kind::Response => notes.insert(Note::OddBytes),
         }
     }
-    let fields = Fields { raw: bytes.into(), lines: scan.lines };
+    let fields = Fields::new(bytes.into(), scan.lines);
     Head { fields, start: first.start, minor: first.minor, known: scan.known, notes, defect, pseudo: None }
 }
 

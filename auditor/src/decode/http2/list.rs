@@ -209,7 +209,7 @@ impl List {
     }
 
     fn fields(self) -> Fields {
-        Fields { raw: self.raw.into_boxed_slice(), lines: self.lines }
+        Fields::new(self.raw.into_boxed_slice(), self.lines)
     }
 
     /// The head of a request, and why it is malformed.

@@ -30,7 +30,7 @@ impl Legs {
         let clients = &self.clients;
         // An id goes before the target: what another client asked for may look like this one's after a rewrite.
         let mut with_id = VecDeque::new();
-        for id in evidence::ids(forwarded) {
+        for id in evidence::ids(forwarded).into_iter().flatten() {
             let keys = self.ids.get(&id, |key| clients.contains_key(key));
             let fresh = |key: &&Key| is_candidate(clients, key) && !with_id.contains(*key);
             let recent: Vec<Key> =

@@ -129,9 +129,9 @@ pub(super) enum Id<'a> {
 }
 
 /// The ids that a request came with.
-pub(super) fn ids(head: &Head) -> impl Iterator<Item = Id<'_>> {
+pub(super) fn ids(head: &Head) -> [Option<Id<'_>>; 2] {
     let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(Id::Request);
-    request.into_iter().chain(trace_id(head).map(Id::Trace))
+    [request, trace_id(head).map(Id::Trace)]
 }
 
 /// Whether one path ends with the other and both have the same query, as a proxy makes it that removes or adds a prefix.

@@ -14,6 +14,10 @@ pub(super) struct Targets {
     none: VecDeque<Key>,
 }
 
+/// A name as it is kept here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hashed(u64);
+
 #[derive(Debug, Default)]
 struct Queue {
     /// Oldest first; some may be over.
@@ -28,16 +32,17 @@ impl Targets {
         self.queues.is_empty()
     }
 
-    /// Adds a request.
-    pub(super) fn push(&mut self, name: &(impl Hash + ?Sized), key: Key) {
-        let queue = self.queues.entry(self.hasher.hash_one(name)).or_default();
+    /// Adds a request; gives what [`Self::remove`] will ask for.
+    pub(super) fn push(&mut self, name: &(impl Hash + ?Sized), key: Key) -> Hashed {
+        let hash = self.hasher.hash_one(name);
+        let queue = self.queues.entry(hash).or_default();
         queue.keys.push_back(key);
         queue.live += 1;
+        Hashed(hash)
     }
 
     /// One request of `name` is over. Its key stays until it reaches the front or the dead outnumber the living.
-    pub(super) fn remove(&mut self, name: &(impl Hash + ?Sized), is_live: impl Fn(&Key) -> bool) {
-        let hash = self.hasher.hash_one(name);
+    pub(super) fn remove(&mut self, Hashed(hash): Hashed, is_live: impl Fn(&Key) -> bool) {
         let Some(queue) = self.queues.get_mut(&hash) else { return };
         queue.live = queue.live.saturating_sub(1);
         if queue.live == 0 {
