@@ -210,7 +210,7 @@ log: debug
 #[test]
 fn nothing_needs_to_be_set() {
     let without = Config::load(None, Overrides::default(), "host").unwrap();
-    assert_eq!((without.node.as_str(), without.poll_interval_ms, without.user), ("host", 5, 65_534));
+    assert_eq!((without.node.as_str(), without.poll_interval_ms, without.user), ("host", 20, 65_534));
     assert_eq!(without.limits, Limits::default());
     assert!(matches!(without.require_targets(), Err(ConfigError::NoTarget)));
     let place = Place(TempDir::new().unwrap());

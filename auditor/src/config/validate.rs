@@ -66,7 +66,7 @@ pub(super) fn validate(file: &Path, raw: Raw, overrides: Overrides, host_name: &
         },
         query_allow: check.plain("query.allow", raw.query.allow, |value| text(value, MAX_NAME))?,
         limits: check.limits(raw.limits)?,
-        poll_interval_ms: check.number32(raw.poll_interval_ms, "poll_interval_ms", 1..=1000, 5)?,
+        poll_interval_ms: check.number32(raw.poll_interval_ms, "poll_interval_ms", 1..=1000, 20)?,
         output_queue: check.number32(raw.output_queue, "output_queue", 1..=65_536, 256)?,
         user: check.user(raw.user)?,
         log: overrides.log.or(raw.log.map(|level| level.value)).unwrap_or(LogLevel::Info),
