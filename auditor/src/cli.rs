@@ -20,6 +20,8 @@ Examples:
       auditor run --config /etc/auditor.yaml
   The same events from a capture file:
       auditor replay traffic.pcapng --listen 80
+  The same of TLS, with the secrets that a client or the server logged:
+      auditor replay traffic.pcapng --listen 443 --key-log keys.log
 
 Exit codes:
   0  done, or asked to stop
@@ -46,7 +48,9 @@ pub enum Command {
     Run(RunArgs),
     /// Make the same events from a capture file (pcap or pcapng)
     ///
-    /// Needs no rights. The same file gives the same events, whenever and wherever.
+    /// Needs no rights. The same files give the same events, whenever and wherever. TLS is read with the secrets of a key log
+    /// (--key-log), and with those that a pcapng file holds (decryption secrets blocks; `editcap --inject-secrets tls,FILE`
+    /// puts them in), wherever in it they stand; where the capture comes from a pipe, only from there on.
     Replay(ReplayArgs),
     /// Print the JSON Schema (draft 2020-12) of the events
     Schema,
@@ -115,6 +119,9 @@ pub struct ReplayArgs {
     /// What it shares with `run`.
     #[command(flatten)]
     pub common: Common,
+    /// Secrets of TLS connections, as SSLKEYLOGFILE has curl, browsers and others write them (NSS key log); may be given again
+    #[arg(long, value_name = "FILE")]
+    pub key_log: Vec<PathBuf>,
     /// A TCP port that the controller listens on; may be given again [default: whoever answers a SYN listens]
     #[arg(long, value_name = "PORT")]
     pub listen: Vec<NonZeroU16>,
@@ -189,6 +196,8 @@ mod tests {
         check("auditor run --port 65536", false);
         check("auditor run --log loud", false);
         check("auditor replay a.pcap --listen 80 --listen 8080", true);
+        check("auditor replay a.pcap --key-log a.log --key-log b.log --listen 443", true);
+        check("auditor replay a.pcap --key-log", false);
         check("auditor replay", false);
         check("auditor replay a.pcap --pid 1", false);
         check("auditor check --output json", true);
