@@ -14,6 +14,7 @@ mod odd;
 mod proxied;
 mod reload;
 mod replay;
+mod replay_tls;
 mod tls;
 mod traffic;
 mod upgrade;
