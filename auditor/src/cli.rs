@@ -12,6 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   What works on this machine, and what to do about the rest:
       auditor check
+  Which TLS code a controller runs, and whether it is covered:
+      auditor check --port 443
   Audit nginx; events on standard output, one JSON object a line:
       auditor run --unit nginx.service
   Audit whatever listens on port 80, and name the Ingress rules:
@@ -55,6 +57,8 @@ pub enum Command {
     /// Print the JSON Schema (draft 2020-12) of the events
     Schema,
     /// Say what of this machine works with the auditor, what does not, and what to do
+    ///
+    /// With a controller, named as for `run`, also which TLS code each of its processes runs, and whether its secrets can be read.
     Check(CheckArgs),
     /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.
     #[command(hide = true)]
@@ -130,6 +134,12 @@ pub struct ReplayArgs {
 /// `auditor check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Configuration, YAML, whose `targets` are looked at
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The controller.
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -153,6 +163,15 @@ impl TargetArgs {
             .or(unit.map(|name| (Target::Unit(name), "--unit")))
             .or(pid.map(|pid| (Target::Pid(pid), "--pid")))
             .or(port.map(|port| (Target::Port(port.get()), "--port")))
+    }
+}
+
+impl CheckArgs {
+    /// What they lay over the configuration, with the file's path, and the form of the answer.
+    #[must_use]
+    pub fn split(self) -> (Common, TargetArgs, Output) {
+        let common = Common { config: self.config, manifests: None, node: None, cluster: None, log: None };
+        (common, self.target, self.output)
     }
 }
 
@@ -202,6 +221,9 @@ mod tests {
         check("auditor replay a.pcap --pid 1", false);
         check("auditor check --output json", true);
         check("auditor check --output yaml", false);
+        check("auditor check --port 443 --output json", true);
+        check("auditor check --config a.yaml", true);
+        check("auditor check --port 443 --pid 1", false);
         check("auditor schema", true);
         check("auditor decode", true);
         check("auditor", false);

@@ -44,7 +44,11 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
             commands::replay(&config, &Replay { capture: file, key_logs: key_log, listen })
         }
         Command::Schema => commands::schema(),
-        Command::Check(args) => commands::check(args.output),
+        Command::Check(args) => {
+            let (common, target, output) = args.split();
+            let config = load(common, Some(target)).map_err(misused)?;
+            commands::check(output, &config.targets)
+        }
         Command::Decode => commands::decode(|config| log_from(config.log)),
     };
     done.map_err(|error| (FAILED, error.into()))

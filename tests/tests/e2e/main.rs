@@ -5,6 +5,7 @@
 
 mod bed;
 mod caddy;
+mod check;
 mod forged;
 mod haproxy;
 mod hardship;
