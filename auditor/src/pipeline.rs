@@ -134,6 +134,11 @@ impl<F: Feedback> Pipeline<F> {
         self.tls.secrets = SecretStore::new(limits);
     }
 
+    /// TLS code that was not tapped before is from `time` on. Called once with 0 where code is tapped at all.
+    pub fn set_tapped(&mut self, time: Nanos) {
+        self.coverage.set_tapped(time);
+    }
+
     /// What became of the secrets of TLS.
     #[must_use]
     pub fn secrets(&self) -> store::Counts {

@@ -10,6 +10,7 @@ mod forged;
 mod haproxy;
 mod hardship;
 mod http2;
+mod late_tap;
 mod nginx;
 mod odd;
 mod proxied;

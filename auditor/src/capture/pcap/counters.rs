@@ -18,7 +18,7 @@ pub struct Counters {
 
     /// Decryption secrets blocks that hold a key log of TLS.
     pub key_log_blocks: u64,
-    /// Those that hold something else (SSH, WireGuard, ...): skipped.
+    /// Those that hold something else (of SSH, `WireGuard`, ...): skipped.
     pub foreign_secrets_blocks: u64,
     /// Secrets given out.
     pub secrets: u64,
