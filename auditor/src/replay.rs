@@ -1,7 +1,7 @@
 //! `auditor replay`: a capture file through the same pipeline as live traffic, to standard output.
 //!
 //! Deterministic: time is that of the packets, and output is waited for, not dropped. The secrets of TLS, from key logs and
-//! from the capture itself, are known before the first packet ([`keys`]).
+//! from the capture itself, are known before the first packet (`keys`).
 
 mod keys;
 
