@@ -36,8 +36,8 @@ mod tap;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
-    use aya_ebpf::macros::{cgroup_skb, sock_ops, uprobe};
-    use aya_ebpf::programs::{ProbeContext, SkBuffContext, SockOpsContext};
+    use aya_ebpf::macros::{cgroup_skb, raw_tracepoint, sock_ops, uprobe};
+    use aya_ebpf::programs::{ProbeContext, RawTracePointContext, SkBuffContext, SockOpsContext};
 
     use auditor_ebpf::abi::{EGRESS, INGRESS};
 
@@ -76,6 +76,13 @@ mod programs {
     #[uprobe]
     pub(crate) fn tap_secrets_at_once(context: ProbeContext) -> u32 {
         crate::tap::observe::<false>(&context);
+        0
+    }
+
+    /// Sees a process of the controller become another program.
+    #[raw_tracepoint(tracepoint = "sched_process_exec")]
+    pub(crate) fn see_exec(_context: RawTracePointContext) -> i32 {
+        crate::tap::exec();
         0
     }
 

@@ -57,6 +57,19 @@ pub(crate) const STATE_TIMED_OUT: u8 = 64;
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
+/// One word for each program that the controller has begun to run. Where there is no room, who reads has been woken.
+#[map]
+static EXECS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Wakes who reads [`EXECS`].
+#[inline(always)]
+pub(crate) fn wake() {
+    if let Some(mut entry) = EXECS.reserve::<u64>(0) {
+        entry.write(0);
+        entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    }
+}
+
 /// State of each socket, kept on the socket itself: found without a look-up, gone with the socket, never evicted.
 #[btf_map]
 static SOCKETS: SkStorage<SocketState> = SkStorage::new();

@@ -17,7 +17,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::ProbeContext;
 
-use crate::maps::{count, emit, waiting};
+use crate::maps::{count, emit, waiting, wake};
 use crate::segment::header;
 
 /// The cgroup that is audited: the inode of its directory. Set when loading.
@@ -95,6 +95,14 @@ pub(crate) fn observe<const FAULT: bool>(context: &ProbeContext) {
         entry.write(record);
         true
     });
+}
+
+/// A process has become another program: if it is audited, who attaches is woken to look at what it runs.
+#[inline(always)]
+pub(crate) fn exec() {
+    if is_audited() {
+        wake();
+    }
 }
 
 /// Whether the current process is in the audited cgroup or below. By the numbers of its ancestors, whatever their level: the

@@ -1,16 +1,20 @@
 //! `auditor check`: what of this machine works, what does not, what to do.
 //!
 //! Consumes [`Facts`], which are read in one place, and probes of the caller's; produces a [`Report`], a pure function of
-//! both. Nothing is changed on the machine.
+//! both; and where a controller is named, the TLS code that it runs. Nothing is changed on the machine.
 
 mod facts;
 mod rules;
+mod tls;
 
 use std::fmt;
 
 use serde::Serialize;
 
 pub use facts::Facts;
+pub use tls::{Code, Controller, LookError, Process};
+
+use crate::target::{Host, Target};
 
 /// How an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +53,8 @@ pub struct Report {
     pub status: Status,
     /// Each thing that was looked at.
     pub items: Vec<Item>,
+    /// The controllers that were named.
+    pub controllers: Vec<Controller>,
 }
 
 /// Judges the facts, and runs the probes after them.
@@ -56,13 +62,30 @@ pub struct Report {
 pub fn run(facts: &Facts, probes: &[Probe]) -> Report {
     let mut items = rules::judge(facts);
     items.extend(probes.iter().map(|probe| probe()));
-    let has = |status| items.iter().any(|item| item.status == status);
-    let status =
-        [Status::Failed, Status::Degraded].into_iter().find(|status| has(*status)).unwrap_or(Status::Ok);
-    Report { status, items }
+    let mut report = Report { status: Status::Ok, items, controllers: Vec::new() };
+    report.conclude();
+    report
 }
 
 impl Report {
+    /// Looks at a controller as well. One that cannot be is an item that failed.
+    pub fn look(&mut self, facts: &Facts, target: &Target) {
+        let kernel = facts.kernel.as_deref().and_then(rules::version);
+        let (item, controller) = match Controller::look(&Host::default(), target, kernel) {
+            Ok(controller) => (rules::tls(target, &controller), Some(controller)),
+            Err(error) => (rules::target(&error), None),
+        };
+        self.items.push(item);
+        self.controllers.extend(controller);
+        self.conclude();
+    }
+
+    fn conclude(&mut self) {
+        let has = |status| self.items.iter().any(|item| item.status == status);
+        let worst = [Status::Failed, Status::Degraded].into_iter().find(|status| has(*status));
+        self.status = worst.unwrap_or(Status::Ok);
+    }
+
     /// Whether something that is needed is missing.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -81,7 +104,7 @@ impl fmt::Display for Status {
 }
 
 impl fmt::Display for Report {
-    /// A table; under each item that is not as it should be, what is needed and what to do.
+    /// A table; under each item that is not as it should be, what is needed and what to do. Then the controllers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.items.iter().map(|item| item.name.len()).max().unwrap_or(0);
         for item in &self.items {
@@ -92,6 +115,9 @@ impl fmt::Display for Report {
                     writeln!(f, "{:<8}  {:<width$}  advice: {advice}", "", "")?;
                 }
             }
+        }
+        for controller in &self.controllers {
+            write!(f, "{controller}")?;
         }
         writeln!(
             f,

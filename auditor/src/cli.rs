@@ -12,6 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   What works on this machine, and what to do about the rest:
       auditor check
+  Which TLS code a controller runs, and whether it is covered:
+      auditor check --port 443
   Audit nginx; events on standard output, one JSON object a line:
       auditor run --unit nginx.service
   Audit whatever listens on port 80, and name the Ingress rules:
@@ -20,6 +22,8 @@ Examples:
       auditor run --config /etc/auditor.yaml
   The same events from a capture file:
       auditor replay traffic.pcapng --listen 80
+  The same of TLS, with the secrets that a client or the server logged:
+      auditor replay traffic.pcapng --listen 443 --key-log keys.log
 
 Exit codes:
   0  done, or asked to stop
@@ -46,11 +50,15 @@ pub enum Command {
     Run(RunArgs),
     /// Make the same events from a capture file (pcap or pcapng)
     ///
-    /// Needs no rights. The same file gives the same events, whenever and wherever.
+    /// Needs no rights. The same files give the same events, whenever and wherever. TLS is read with the secrets of a key log
+    /// (--key-log), and with those that a pcapng file holds (decryption secrets blocks; `editcap --inject-secrets tls,FILE`
+    /// puts them in), wherever in it they stand; where the capture comes from a pipe, only from there on.
     Replay(ReplayArgs),
     /// Print the JSON Schema (draft 2020-12) of the events
     Schema,
     /// Say what of this machine works with the auditor, what does not, and what to do
+    ///
+    /// With a controller, named as for `run`, also which TLS code each of its processes runs, and whether its secrets can be read.
     Check(CheckArgs),
     /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.
     #[command(hide = true)]
@@ -115,6 +123,9 @@ pub struct ReplayArgs {
     /// What it shares with `run`.
     #[command(flatten)]
     pub common: Common,
+    /// Secrets of TLS connections, as SSLKEYLOGFILE has curl, browsers and others write them (NSS key log); may be given again
+    #[arg(long, value_name = "FILE")]
+    pub key_log: Vec<PathBuf>,
     /// A TCP port that the controller listens on; may be given again [default: whoever answers a SYN listens]
     #[arg(long, value_name = "PORT")]
     pub listen: Vec<NonZeroU16>,
@@ -123,6 +134,12 @@ pub struct ReplayArgs {
 /// `auditor check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Configuration, YAML, whose `targets` are looked at
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The controller.
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -146,6 +163,15 @@ impl TargetArgs {
             .or(unit.map(|name| (Target::Unit(name), "--unit")))
             .or(pid.map(|pid| (Target::Pid(pid), "--pid")))
             .or(port.map(|port| (Target::Port(port.get()), "--port")))
+    }
+}
+
+impl CheckArgs {
+    /// What they lay over the configuration, with the file's path, and the form of the answer.
+    #[must_use]
+    pub fn split(self) -> (Common, TargetArgs, Output) {
+        let common = Common { config: self.config, manifests: None, node: None, cluster: None, log: None };
+        (common, self.target, self.output)
     }
 }
 
@@ -189,10 +215,15 @@ mod tests {
         check("auditor run --port 65536", false);
         check("auditor run --log loud", false);
         check("auditor replay a.pcap --listen 80 --listen 8080", true);
+        check("auditor replay a.pcap --key-log a.log --key-log b.log --listen 443", true);
+        check("auditor replay a.pcap --key-log", false);
         check("auditor replay", false);
         check("auditor replay a.pcap --pid 1", false);
         check("auditor check --output json", true);
         check("auditor check --output yaml", false);
+        check("auditor check --port 443 --output json", true);
+        check("auditor check --config a.yaml", true);
+        check("auditor check --port 443 --pid 1", false);
         check("auditor schema", true);
         check("auditor decode", true);
         check("auditor", false);

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use crate::capture::kernel::attach;
 use crate::cli::Output;
-use crate::config::{Config, Replay};
+use crate::config::{Config, Replay, Site};
 use crate::replay::{self, ReplayError};
 use crate::run::{self, RunError};
+use crate::target::Target;
 use crate::{check, emit};
 
 /// Why a command failed.
@@ -66,13 +67,15 @@ pub fn schema() -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `auditor check`: what works here. Fails if something that is needed does not.
+/// `auditor check`: what works here, and which TLS code the targets run. Fails if something that is needed does not.
 ///
 /// # Errors
 ///
 /// [`CommandError::Output`], [`CommandError::Render`].
-pub fn check(output: Output) -> Result<ExitCode, CommandError> {
-    let report = check::run(&check::Facts::gather(), &[]);
+pub fn check(output: Output, targets: &[(Target, Site)]) -> Result<ExitCode, CommandError> {
+    let facts = check::Facts::gather();
+    let mut report = check::run(&facts, &[]);
+    targets.iter().for_each(|(target, _)| report.look(&facts, target));
     match output {
         Output::Text => print(report.to_string().trim_end())?,
         Output::Json => print(&serde_json::to_string_pretty(&report).map_err(CommandError::Render)?)?,

@@ -174,6 +174,8 @@ pub struct Overrides {
 pub struct Replay {
     /// The capture file.
     pub capture: PathBuf,
+    /// Key logs: the secrets of its TLS connections.
+    pub key_logs: Vec<PathBuf>,
     /// Ports that the controller listens on; none: by who sent the first SYN.
     pub listen: Vec<NonZeroU16>,
 }

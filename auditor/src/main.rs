@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use auditor::cli::{Cli, Command, Common, TargetArgs};
+use auditor::cli::{Cli, Command, Common, ReplayArgs, TargetArgs};
 use auditor::commands;
 use auditor::config::{Config, LogLevel, Replay};
 use clap::Parser;
@@ -38,12 +38,17 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
             commands::run(config)
         }
         Command::Replay(args) => {
-            let config = load(args.common, None).map_err(misused)?;
+            let ReplayArgs { common, file, key_log, listen } = args;
+            let config = load(common, None).map_err(misused)?;
             log_from(config.log);
-            commands::replay(&config, &Replay { capture: args.file, listen: args.listen })
+            commands::replay(&config, &Replay { capture: file, key_logs: key_log, listen })
         }
         Command::Schema => commands::schema(),
-        Command::Check(args) => commands::check(args.output),
+        Command::Check(args) => {
+            let (common, target, output) = args.split();
+            let config = load(common, Some(target)).map_err(misused)?;
+            commands::check(output, &config.targets)
+        }
         Command::Decode => commands::decode(|config| log_from(config.log)),
     };
     done.map_err(|error| (FAILED, error.into()))

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::assemble::stream;
 use crate::assemble::tls::context::Context;
 use crate::assemble::tls::secrets::ClientRandom;
+use crate::assemble::tls::secrets::store::{self, SecretStore};
 use crate::attribute::Attribution;
 use crate::capture::record::{ConnectionId, Direction, Nanos, Record};
 use crate::decode::http1;
@@ -126,6 +127,22 @@ impl<F: Feedback> Pipeline<F> {
     /// Where the controller is known to listen.
     pub fn set_listeners(&mut self, listeners: impl IntoIterator<Item = SocketAddr>) {
         self.listeners = listeners.into_iter().collect();
+    }
+
+    /// How many secrets of TLS are kept, and how long; before any comes.
+    pub fn set_secret_limits(&mut self, limits: store::Limits) {
+        self.tls.secrets = SecretStore::new(limits);
+    }
+
+    /// TLS code that was not tapped before is from `time` on. Called once with 0 where code is tapped at all.
+    pub fn set_tapped(&mut self, time: Nanos) {
+        self.coverage.set_tapped(time);
+    }
+
+    /// What became of the secrets of TLS.
+    #[must_use]
+    pub fn secrets(&self) -> store::Counts {
+        self.tls.secrets.counts()
     }
 
     /// Takes one record.

@@ -1,12 +1,16 @@
 //! `auditor replay`: a capture file through the same pipeline as live traffic, to standard output.
 //!
-//! Deterministic: time is that of the packets, and output is waited for, not dropped.
+//! Deterministic: time is that of the packets, and output is waited for, not dropped. The secrets of TLS, from key logs and
+//! from the capture itself, are known before the first packet (`keys`).
+
+mod keys;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Seek as _, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::assemble::tls::secrets::store;
 use crate::attribute::Attribution;
 use crate::attribute::manifests::{self, ManifestError};
 use crate::capture::pcap::{self, Counters, Options, PcapError};
@@ -43,6 +47,23 @@ pub enum ReplayError {
         #[source]
         source: PcapError,
     },
+    /// A key log could not be read.
+    #[error("cannot read the key log {}", path.display())]
+    KeyLog {
+        /// The key log.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that was given as a key log holds no line of one.
+    #[error("{}:{line}: this is no key log: no line of it is one of the NSS form (LABEL CLIENT_RANDOM SECRET)", path.display())]
+    NotAKeyLog {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is none.
+        line: u64,
+    },
     /// The manifests could not be read.
     #[error(transparent)]
     Manifests(#[from] ManifestError),
@@ -57,22 +78,32 @@ pub enum ReplayError {
 /// [`ReplayError`].
 pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), ReplayError> {
     let path = &replay.capture;
-    let file = File::open(path).map_err(|source| ReplayError::Open { path: path.clone(), source })?;
+    let opening = |source| ReplayError::Open { path: path.clone(), source };
+    let mut file = File::open(path).map_err(opening)?;
     let attribution = match &config.manifests {
         Some(dir) => Attribution::new(&manifests::load(dir)?.objects, &config.route_options()),
         None => Attribution::none(),
     };
     let settings = config.event_settings(Domain::File);
     let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), 0, ());
+    pipeline.set_secret_limits(keys::LIMITS);
+    let mut logged = keys::Logged::default();
+    for log in &replay.key_logs {
+        logged += keys::read(log, &mut |record| pipeline.record(&record))?;
+    }
+    // What cannot be read twice serves from where it stands.
+    if file.metadata().map_err(opening)?.is_file() {
+        pcap::secrets(&mut file, &mut |record| pipeline.record(&record));
+        file.rewind().map_err(opening)?;
+    }
     let options =
         Options { listen: replay.listen.iter().map(|port| port.get()).collect(), ..Options::default() };
     let mut lines = Lines { output: BufWriter::new(output), sequence: 0, buffer: Vec::new(), failed: None };
     let mut counters = Counters::default();
     let mut clock = Clock::default();
     let read = pcap::read(file, &options, &mut counters, &mut |record| {
-        if clock.started.is_none() {
-            clock.start(&record);
-            let started = clock.started.unwrap_or_default();
+        if let (None, Some(started)) = (clock.started, time(&record)) {
+            clock.started = Some(started);
             let event = pipeline.builder().moment(
                 What::Start,
                 started,
@@ -88,7 +119,8 @@ pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), R
     });
     pipeline.finish();
     lines.write(pipeline.take_events());
-    let stop = stop(&counters, read.as_ref().err(), path);
+    keys::warn(path, &counters, &pipeline.secrets());
+    let stop = stop(&counters, logged, pipeline.secrets(), read.as_ref().err(), path);
     let event = pipeline.builder().moment(What::Stop, clock.now, stop);
     lines.write(vec![event]);
     lines.finish().map_err(ReplayError::Output)?;
@@ -104,10 +136,6 @@ struct Clock {
 }
 
 impl Clock {
-    fn start(&mut self, record: &Record<'_>) {
-        self.started = time(record);
-    }
-
     /// The present, if a tick is due.
     fn advance(&mut self, record: &Record<'_>) -> Option<Nanos> {
         self.now = self.now.max(time(record)?);
@@ -124,9 +152,9 @@ fn time(record: &Record<'_>) -> Option<Nanos> {
         | Record::Segment { time, .. }
         | Record::Early { time, .. }
         | Record::ConnectFailed { time, .. }
-        | Record::Secret { time, .. }
         | Record::Closed { time, .. } => Some(*time),
-        Record::Translated { .. } => None,
+        // A secret in the file may stand before all packets.
+        Record::Translated { .. } | Record::Secret { .. } => None,
     }
 }
 
@@ -141,7 +169,13 @@ fn program() -> Program {
 }
 
 /// What the file held that was not understood.
-fn stop(counters: &Counters, error: Option<&PcapError>, path: &std::path::Path) -> Moment {
+fn stop(
+    counters: &Counters,
+    logged: keys::Logged,
+    secrets: store::Counts,
+    error: Option<&PcapError>,
+    path: &Path,
+) -> Moment {
     let counters = [
         ("packets", counters.packets),
         ("tcp_packets", counters.tcp),
@@ -154,6 +188,12 @@ fn stop(counters: &Counters, error: Option<&PcapError>, path: &std::path::Path) 
         ("unreadable_packets", counters.unreadable + counters.cut_headers + counters.unknown_link),
         ("malformed_blocks", counters.malformed_blocks + counters.oversized_blocks),
         ("packets_without_connection", counters.without_connection),
+        ("bytes_not_captured", counters.cut_bytes),
+        ("secrets", logged.secrets + counters.secrets),
+        ("malformed_key_lines", logged.malformed + counters.malformed_key_lines),
+        ("foreign_secrets_blocks", counters.foreign_secrets_blocks),
+        ("secrets_that_contradict", secrets.contradictions),
+        ("connections_whose_secrets_were_dropped", secrets.evicted),
     ];
     Moment {
         reason: error.map(|_| Reason::CaptureFileDamaged),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use auditor::capture::pcap::{Counters, Options, read};
+use auditor::capture::pcap::{Counters, Options, read, secrets};
 use auditor::capture::record::Record;
 use libfuzzer_sys::fuzz_target;
 
@@ -21,6 +21,13 @@ fn run(data: &[u8], options: &Options) -> u64 {
     let mut open = HashSet::new();
     let mut delivered = 0;
     let mut hash = DefaultHasher::new();
+    // The first pass gives the secrets that the second gives, in the same order.
+    let mut before = Vec::new();
+    secrets(data, &mut |record| {
+        let Record::Secret { time: 0, secret } = record else { panic!("{record:?}") };
+        before.push((secret.label, secret.client_random, secret.bytes.to_vec()));
+    });
+    let mut embedded = before.into_iter();
     let _ = read(data, options, &mut counters, &mut |record| {
         match record {
             Record::Opened { id, .. } => assert!(open.insert(id), "opened twice"),
@@ -31,11 +38,16 @@ fn run(data: &[u8], options: &Options) -> u64 {
             }
             Record::Closed { id, .. } => assert!(open.remove(&id), "closed, not open"),
             Record::ConnectFailed { id, .. } => assert!(!open.contains(&id), "failed, but open"),
+            Record::Secret { secret, .. } => {
+                let given = (secret.label, secret.client_random, secret.bytes.to_vec());
+                assert_eq!(embedded.next(), Some(given));
+            }
             Record::Early { .. } | Record::Translated { .. } => panic!("not from a capture file"),
         }
         format!("{record:?}").hash(&mut hash);
     });
     assert!(open.is_empty(), "never closed");
+    assert_eq!(embedded.next(), None);
     assert!(counters.accounted(), "unaccounted: {counters:?}");
     assert_eq!(counters.delivered_bytes, delivered);
     hash.finish()

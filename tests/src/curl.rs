@@ -3,7 +3,8 @@
 //! Consumes a list of transfers, run by one curl one after the other on kept connections; produces what curl saw of each.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -57,7 +58,20 @@ impl Transfer {
 /// # Errors
 /// curl cannot be started or does not end in time. A transfer that fails is no error: its [`Response`] shows it.
 pub fn run(server: SocketAddr, transfers: &[Transfer]) -> Result<Vec<Response>> {
+    run_in(command("curl", None), server, transfers)
+}
+
+/// The same; curl adds the secrets of its TLS connections to the key log `keys`.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_logging_keys(server: SocketAddr, transfers: &[Transfer], keys: &Path) -> Result<Vec<Response>> {
     let mut curl = command("curl", None);
+    curl.env("SSLKEYLOGFILE", keys);
+    run_in(curl, server, transfers)
+}
+
+fn run_in(mut curl: Command, server: SocketAddr, transfers: &[Transfer]) -> Result<Vec<Response>> {
     for (index, transfer) in transfers.iter().enumerate() {
         if index > 0 {
             curl.arg("--next");

@@ -36,6 +36,8 @@ pub struct Request {
     pub kind: String,
     /// The event's id.
     pub id: String,
+    /// What is known of TLS, if the connection speaks it.
+    pub tls: Option<Tls>,
     /// The two messages.
     pub http: Http,
     /// Which object should have served it.
@@ -52,6 +54,17 @@ pub struct Request {
     pub role: Option<String>,
     /// How complete the observation was.
     pub observation: Observation,
+}
+
+/// `tls`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Tls {
+    /// `1.2`, `1.3`.
+    pub version: Option<String>,
+    /// The host that the client named.
+    pub sni: Option<String>,
+    /// The protocol that was agreed on: `h2`, `http/1.1`.
+    pub alpn: Option<String>,
 }
 
 /// `http`.
@@ -72,6 +85,8 @@ pub struct Http {
 pub struct RequestHead {
     /// The method.
     pub method: Option<String>,
+    /// `http`, `https`.
+    pub scheme: Option<String>,
     /// The Host.
     pub host: Option<String>,
     /// The path, without the query.
@@ -168,6 +183,9 @@ mod tests {
         assert_eq!((request.status(), request.body_bytes()), (Some(200), Some(5120)));
         assert_eq!(request.backend_socket().as_deref(), Some("10.244.0.5:8080"));
         assert_eq!(request.service(), Some("cart"));
+        assert_eq!(request.http.request.scheme.as_deref(), Some("https"));
+        let tls = request.tls.as_ref().map(|tls| (tls.version.as_deref(), tls.alpn.as_deref()));
+        assert_eq!(tls, Some((Some("1.3"), Some("h2"))));
         assert_eq!(request.http.request.id.as_deref(), Some("5f0c1d2e"));
         let upstream: Request = serde_json::from_str(&golden("http.upstream")).unwrap();
         assert_eq!(upstream.kind, "http.upstream");

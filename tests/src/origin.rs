@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `/bytes/N` | 200 with Content-Length N |
 //! | `/chunked/N` | 200 with N bytes in chunks of at most 1000, and a trailer |
+//! | `/grpc/N` | 200 with a message of gRPC that is N bytes long, without its trailers |
 //! | `/until-close/N` | 200 with N bytes, ended by closing |
 //! | `/status/CODE` | that status; without a body where the status has none |
 //! | `/cut/N` | promises N bytes, sends half, closes |
@@ -167,6 +168,17 @@ fn answer(input: &mut impl BufRead, output: &mut impl Write, asked: &Asked) -> R
                 left -= size;
             }
             output.write_all(b"0\r\nX-Sum: 1\r\n\r\n")?;
+        }
+        "grpc" => {
+            let whole = number.saturating_add(5);
+            write!(
+                output,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: {whole}\r\n\r\n"
+            )?;
+            // Not compressed, and its length.
+            output.write_all(&[0])?;
+            output.write_all(&u32::try_from(number).unwrap_or_default().to_be_bytes())?;
+            copy(&mut body(number), output)?;
         }
         "until-close" => {
             output.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;

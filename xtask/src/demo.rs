@@ -1,4 +1,4 @@
-//! `demo`: a real nginx as ingress, audited while curl sends requests, and each request's event found and checked.
+//! `demo`: a real nginx as ingress, audited while curl sends requests over HTTP/1.1 and HTTP/2, with TLS and without, and each request's event found and checked.
 //!
 //! Prints events on standard output, one JSON object a line, and progress on standard error. Leaves nothing behind:
 //! everything that is started is a guard.
@@ -27,8 +27,8 @@ const EVENTS_LIMIT: Duration = Duration::from_secs(30);
 /// Audit a real nginx under real requests, and check that each of them has its event.
 ///
 /// Installs what is missing (asking first), builds the auditor, starts nginx with two hosts and several backends in a
-/// cgroup of its own, audits it, sends requests with curl, prints the events as JSON Lines on standard output and progress
-/// on standard error. Ends with 0 if every request has its event with the right method, path, status, Service and backend;
+/// cgroup of its own, audits it, sends requests with curl (HTTP/1.1 in the clear and over TLS 1.2, HTTP/2 over TLS 1.3),
+/// prints the events as JSON Lines on standard output and progress on standard error. Ends with 0 if every request has its event with the right method, path, status, Service, backend and facts of TLS;
 /// names those that do not otherwise. Root is needed.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     commands::require_root("cgroups are made, and programs attached to them")?;
-    setup::run(&setup::Arguments { yes: arguments.yes })?;
+    setup::run(&setup::Arguments { yes: arguments.yes, all: false })?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     say("building the auditor");
     auditor::binary()?;
@@ -57,7 +57,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut sent: Vec<(Planned, Response)> = Vec::new();
     for session in sessions {
         let transfers: Vec<_> = session.iter().map(Planned::transfer).collect();
-        let responses = curl::run(ingress.address(), &transfers)?;
+        let Some(over) = session.first().map(|planned| planned.over) else { continue };
+        say(&format!("curl speaks {}, requests: {}", over.name(), transfers.len()));
+        let responses = curl::run(ingress.address(over), &transfers)?;
         sent.extend(session.into_iter().zip(responses));
     }
     say(&format!("sent {} requests, waiting for their events", sent.len()));

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Do not ask. So it is also where the variable CI is set.
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// Also what only `cargo xtask test --all` needs: rustup's nightly toolchain and cargo-fuzz.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// The linker of the kernel programs.
@@ -29,6 +32,9 @@ const LINKER_VERSION: (u32, u32) = (0, 13);
 const LINKER_LLVM: &str = "/usr/lib/llvm-22";
 /// Read by `invoke-rc.d` and `deb-systemd-invoke`: 101 forbids every start (Debian Policy 9.3.3.1, invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// The version of cargo-fuzz that is installed where there is none.
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// A Debian package, how to see that what it brings is there, and what it is for.
 struct Package {
@@ -97,7 +103,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         refused.iter().for_each(|reason| say(&format!("no compiler for the kernel programs: {reason}")));
         missing.extend(COMPILER.iter().filter(|package| !package.is_there()));
     }
-    if missing.is_empty() && !linker {
+    let fuzzing = Fuzzing::missing(arguments.all);
+    if fuzzing.is_any() {
+        // libFuzzer is compiled on the way.
+        let compiler = FOR_THE_LINKER.iter().filter(|package| package.brings == "c++" && !package.is_there());
+        missing.extend(compiler.filter(|_| !linker));
+    }
+    if missing.is_empty() && !linker && !fuzzing.is_any() {
         say("everything that building and testing need is there");
         return Ok(());
     }
@@ -107,6 +119,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if linker {
         say("  cargo install bpf-linker              the linker of the kernel programs");
+    }
+    if fuzzing.nightly {
+        say("  rustup toolchain install nightly      the compiler that fuzzing needs");
+    }
+    if fuzzing.cargo_fuzz {
+        say("  cargo install cargo-fuzz              runs the fuzz targets");
     }
     if !missing.is_empty() && find("apt-get").is_none() {
         bail!("no apt-get here: install what is listed above in this system's own way, then run this again");
@@ -118,12 +136,50 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if linker {
         install_linker()?;
     }
+    fuzzing.install();
     let unresolved: Vec<&str> =
         missing.iter().filter(|package| !package.is_there()).map(|package| package.name).collect();
     if !unresolved.is_empty() {
         bail!("installed, but not where expected: {}", unresolved.join(", "));
     }
     Ok(())
+}
+
+/// What fuzzing needs and is not there.
+#[derive(Clone, Copy)]
+struct Fuzzing {
+    nightly: bool,
+    cargo_fuzz: bool,
+}
+
+impl Fuzzing {
+    /// Nothing, unless it is asked for.
+    fn missing(asked: bool) -> Self {
+        let toolchains = || output(Command::new("rustup").args(["toolchain", "list"]));
+        let has_nightly = || {
+            // Without rustup there is no way to have two toolchains: fuzzing is skipped then, and says so.
+            toolchains().is_none_or(|list| list.lines().any(|line| line.starts_with("nightly")))
+        };
+        Self { nightly: asked && !has_nightly(), cargo_fuzz: asked && find("cargo-fuzz").is_none() }
+    }
+
+    fn is_any(self) -> bool {
+        self.nightly || self.cargo_fuzz
+    }
+
+    /// Installs it. What cannot be had is said and no failure: the tests that need it are skipped, and say so too.
+    fn install(self) {
+        let mut nightly = Command::new("rustup");
+        nightly.args(["toolchain", "install", "nightly", "--profile", "minimal", "--no-self-update"]);
+        let mut cargo_fuzz = Command::new(crate::workspace::cargo());
+        cargo_fuzz.args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked"]);
+        cargo_fuzz.env_remove("CARGO_TARGET_DIR");
+        for (is_missing, command) in [(self.nightly, &mut nightly), (self.cargo_fuzz, &mut cargo_fuzz)] {
+            if is_missing && let Err(error) = commands::run(command) {
+                say(&format!("fuzzing will be skipped: {error:#}"));
+            }
+        }
+    }
 }
 
 fn linker_is_there() -> bool {

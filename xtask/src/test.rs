@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     commands::require_root("the end-to-end tests make cgroups and attach programs to them")?;
-    setup::run(&setup::Arguments { yes: arguments.yes })?;
+    setup::run(&setup::Arguments { yes: arguments.yes, all: arguments.all })?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     if arguments.all {
         fuzz()?;
@@ -53,7 +53,9 @@ fn fuzz() -> Result<()> {
     let mut list = Command::new("cargo");
     list.args(["+nightly", "fuzz", "list"]).env_remove("RUSTUP_TOOLCHAIN").current_dir(workspace::root());
     let Some(targets) = commands::output(&mut list) else {
-        say("SKIPPED: fuzzing needs rustup's nightly and cargo-fuzz (cargo install cargo-fuzz)");
+        say(
+            "SKIPPED: fuzzing needs rustup's nightly and cargo-fuzz (`cargo xtask setup --all` installs them)",
+        );
         return Ok(());
     };
     for target in targets.lines() {

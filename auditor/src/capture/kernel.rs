@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod clock;
+pub mod exec;
 pub mod memory;
 pub mod parse;
 pub mod ring;

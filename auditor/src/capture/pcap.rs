@@ -1,7 +1,7 @@
 //! Capture files: the records of [`super::record`], from pcap or pcapng instead of from the kernel.
 //!
 //! Consumes any `Read` in one pass; a file may be larger than memory. Produces the records that the kernel side would
-//! have produced for the same packets, in the order of the file. Invariants: the same bytes and options give the same
+//! have produced for the same packets, in the order of the file; the secrets that the file holds where they stand. Invariants: the same bytes and options give the same
 //! records (no clock, no randomness, no global state); memory is bounded by [`MAX_CONNECTIONS`] and [`MAX_BLOCK`],
 //! whatever the file says; what was not understood is counted in [`Counters`], never dropped in silence.
 //!
@@ -21,6 +21,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 
 pub use counters::Counters;
+use file::Item;
 pub use file::MAX_BLOCK;
 pub use table::MAX_CONNECTIONS;
 
@@ -79,14 +80,28 @@ pub fn read(
     sink: &mut dyn FnMut(Record<'_>),
 ) -> Result<(), PcapError> {
     let mut table = table::Table::new(options);
-    let end = file::packets(reader, counters, &mut |packet, counters| {
-        counters.packets += 1;
-        match packet::parse(&packet) {
-            Ok(segment) => table.segment(&segment, packet.time, counters, sink),
-            Err(reason) => counters.unparsed(reason),
+    let end = file::items(reader, counters, &mut |item, counters| match item {
+        Item::Packet(packet) => {
+            counters.packets += 1;
+            match packet::parse(&packet) {
+                Ok(segment) => table.segment(&segment, packet.time, counters, sink),
+                Err(reason) => counters.unparsed(reason),
+            }
         }
+        Item::Secret(secret, time) => sink(Record::Secret { time, secret }),
     });
     table.finish(counters, sink);
     debug_assert!(counters.accounted(), "unaccounted: {counters:?}");
     end
+}
+
+/// Gives the TLS secrets that are embedded in a capture file to `sink`, and nothing else: at the time 0, before any packet.
+///
+/// For a first pass: secrets may stand behind the packets that they serve. What is wrong with the file, [`read`] tells.
+pub fn secrets(reader: impl Read, sink: &mut dyn FnMut(Record<'_>)) {
+    let _: Result<(), PcapError> = file::items(reader, &mut Counters::default(), &mut |item, _| {
+        if let Item::Secret(secret, _) = item {
+            sink(Record::Secret { time: 0, secret });
+        }
+    });
 }

@@ -1,8 +1,10 @@
-//! A TLS secret on its way from the kernel: borrowed, never printed.
+//! A TLS secret on its way from the kernel or a key log: borrowed, never printed.
 //!
 //! Whoever keeps it copies it into memory of its own that is wiped when dropped.
 
 use std::fmt;
+
+use crate::assemble::tls::secrets::{self, ClientRandom, Label};
 
 /// One secret of one connection.
 #[derive(Clone, Copy)]
@@ -13,8 +15,16 @@ pub struct Secret<'a> {
     pub client_random: Option<[u8; 32]>,
     /// The secret: 32 or 48 bytes, of whatever length the process said.
     pub bytes: &'a [u8],
-    /// The process that has it, as the initial pid namespace numbers it.
+    /// The process that has it, as the initial pid namespace numbers it; 0 if it comes from a file.
     pub pid: u32,
+}
+
+impl<'a> Secret<'a> {
+    /// From a line of a key log.
+    #[must_use]
+    pub fn of_key_log(random: &ClientRandom, label: Label, secret: &'a secrets::Secret) -> Self {
+        Self { label: label.name(), client_random: Some(random.0), bytes: secret.bytes(), pid: 0 }
+    }
 }
 
 impl fmt::Debug for Secret<'_> {

@@ -3,7 +3,9 @@
 use caps::Capability;
 
 use super::facts::{CAPABILITIES, Facts};
-use super::{Item, Status};
+use super::tls::COOKIES;
+use super::{Controller, Item, LookError, Status};
+use crate::target::Target;
 
 /// Oldest kernel: ring buffer and `CAP_BPF` came with 5.8; 5.10 is the first long-term release with both.
 const OLDEST: (u32, u32) = (5, 10);
@@ -15,7 +17,7 @@ const MEMORY: u64 = 128 << 20;
 pub(super) fn judge(facts: &Facts) -> Vec<Item> {
     let mut items = vec![kernel(facts), btf(facts), cgroup(facts), capabilities(facts)];
     items.extend(memlock(facts));
-    items.extend([bpffs(facts), jit(facts), unprivileged(facts), memory(facts), time(facts)]);
+    items.extend([key_tap(facts), bpffs(facts), jit(facts), unprivileged(facts), memory(facts), time(facts)]);
     items
 }
 
@@ -113,6 +115,46 @@ fn memlock(facts: &Facts) -> Option<Item> {
         "128 MiB of locked memory, before Linux 5.11",
         "raise RLIMIT_MEMLOCK (ulimit -l unlimited, LimitMEMLOCK=infinity), or give CAP_SYS_RESOURCE",
     ))
+}
+
+fn key_tap(facts: &Facts) -> Item {
+    let is_new = kernel_version(facts).is_none_or(|version| version >= COOKIES);
+    item(
+        "key tap",
+        ok_or(is_new, Status::Degraded),
+        if is_new { "uprobes with cookies" } else { "no uprobes with cookies" },
+        "Linux 5.15 or newer, to read the secrets of TLS connections",
+        "boot a newer kernel; without it connections with TLS are counted and not read",
+    )
+}
+
+/// A controller that was looked at.
+pub(super) fn tls(target: &Target, controller: &Controller) -> Item {
+    let codes = || controller.processes.iter().flat_map(|process| &process.tls);
+    let covered = codes().filter(|code| code.covered).count();
+    let found = format!(
+        "{target}: {} processes run {} pieces of TLS code, of which {covered} are covered",
+        controller.processes.len(),
+        codes().count()
+    );
+    item(
+        "tls",
+        ok_or(controller.is_covered(), Status::Degraded),
+        found,
+        "TLS code whose secrets can be read",
+        "see below which is not, and why; its connections are counted and not read",
+    )
+}
+
+/// A controller that could not be.
+pub(super) fn target(error: &LookError) -> Item {
+    item(
+        "tls",
+        Status::Failed,
+        error.to_string(),
+        "a controller that runs in a cgroup of its own",
+        "name it by --cgroup, --unit, --pid or --port as `auditor run` does",
+    )
 }
 
 fn bpffs(facts: &Facts) -> Item {
@@ -216,9 +258,13 @@ mod tests {
     fn each_fact_counts() {
         use Capability::*;
         check(|_| (), &[]);
-        check(|f| f.kernel = Some("5.9.16".into()), &[("kernel", Status::Failed)]);
+        check(
+            |f| f.kernel = Some("5.9.16".into()),
+            &[("kernel", Status::Failed), ("key tap", Status::Degraded)],
+        );
         check(|f| f.kernel = None, &[("kernel", Status::Failed)]);
-        check(|f| f.kernel = Some("5.10".into()), &[]);
+        check(|f| f.kernel = Some("5.10".into()), &[("key tap", Status::Degraded)]);
+        check(|f| f.kernel = Some("5.15.0-1".into()), &[]);
         check(|f| f.btf_bytes = None, &[("btf", Status::Degraded)]);
         check(|f| f.cgroup = None, &[("cgroup v2", Status::Failed)]);
         check(|f| f.cgroup.as_mut().unwrap().root = "/pod".into(), &[("cgroup v2", Status::Degraded)]);
@@ -243,9 +289,10 @@ mod tests {
             }
         };
         const ENOUGH: &[Capability] = &[Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN];
-        check(old(65_536, ENOUGH), &[("memlock", Status::Failed)]);
-        check(old(u64::MAX, ENOUGH), &[]);
-        check(old(65_536, &CAPABILITIES), &[]);
+        const TAP: (&str, Status) = ("key tap", Status::Degraded);
+        check(old(65_536, ENOUGH), &[("memlock", Status::Failed), TAP]);
+        check(old(u64::MAX, ENOUGH), &[TAP]);
+        check(old(65_536, &CAPABILITIES), &[TAP]);
         assert!(!judge(&good()).iter().any(|item| item.name == "memlock"));
     }
 

@@ -20,6 +20,10 @@ use crate::emit::model::coverage::{Reason, What};
 const MAX_SINGLE: usize = 256;
 /// Between two reports of what was only counted.
 const INTERVAL: Nanos = 10_000_000_000;
+/// How long it takes at most to learn that a connection's TLS code was tapped after it began.
+const TAP_DELAY: Nanos = 2_000_000_000;
+const TAPPED_LATER: &str =
+    "the connection began before the TLS code of a program that has just begun to run was tapped";
 
 /// What is lost before it reaches a connection's decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,9 +78,16 @@ pub(super) struct Coverage {
     singles: usize,
     counted: BTreeMap<(What, Reason), Gap>,
     reported: Nanos,
+    /// When TLS code was last tapped anew; none where nothing is (a replay).
+    tapped: Option<Nanos>,
 }
 
 impl Coverage {
+    /// TLS code that was not tapped before is from `time` on: connections that are older may lack secrets for this reason.
+    pub(super) fn set_tapped(&mut self, time: Nanos) {
+        self.tapped = self.tapped.max(Some(time));
+    }
+
     /// Counts a loss.
     pub(super) fn count(&mut self, loss: Loss, count: u64, bytes: u64, now: Nanos) {
         self.add(loss.told(), count, bytes, now);
@@ -102,7 +113,7 @@ impl Coverage {
     /// Turns what is due into events.
     pub(super) fn report(&mut self, now: Nanos, builder: &mut Builder, events: &mut Vec<Event>) {
         // Single ones are told at once; the interval only bounds how many.
-        self.tell_single(builder, events);
+        self.tell_single(now, builder, events);
         if now < self.reported.saturating_add(INTERVAL) {
             return;
         }
@@ -118,10 +129,17 @@ impl Coverage {
         self.counted.get(&loss.told()).map_or((0, 0), |gap| (gap.count, gap.bytes))
     }
 
-    fn tell_single(&mut self, builder: &mut Builder, events: &mut Vec<Event>) {
-        for (party, trouble) in self.single.drain(..) {
+    fn tell_single(&mut self, now: Nanos, builder: &mut Builder, events: &mut Vec<Event>) {
+        let tapped = self.tapped;
+        let is_ripe = |(party, trouble): &mut (Arc<Party>, Trouble)| {
+            trouble.reason != Cause::Tls(Encrypted::NoKey)
+                || tapped.is_none_or(|tapped| party.opened < tapped)
+                || trouble.time.saturating_add(TAP_DELAY) <= now
+        };
+        for (party, trouble) in self.single.extract_if(.., is_ripe) {
             let (what, reason) = told(trouble.reason);
-            events.push(builder.trouble(&party, what, reason, &trouble));
+            let late = reason == Reason::NoKey && tapped.is_some_and(|tapped| party.opened < tapped);
+            events.push(builder.trouble(&party, what, reason, &trouble, late.then_some(TAPPED_LATER)));
         }
     }
 }

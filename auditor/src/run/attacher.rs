@@ -153,7 +153,7 @@ impl Attacher<'_> {
         self.number += 1;
         let name = Named { cgroup: watched.cgroup.path.to_string_lossy().into_owned(), number: self.number };
         // Before anyone is told that the cgroup is seen: from then on the secrets of each handshake are read.
-        let mut taps = Taps::default();
+        let mut taps = Taps::new(&mut attachment);
         let coverage = taps.look(&mut attachment);
         // Asked after attaching: what opens in between is seen from its start, and found open as well, which does no harm.
         let sockets = match sockets::learn(&watched.cgroup.directory) {
@@ -190,13 +190,7 @@ impl Attacher<'_> {
     fn supervise(&mut self, signals: &SignalFd, decoder: &mut Decoder) -> Result<Ended, RunError> {
         let mut looked = Instant::now();
         loop {
-            let mut polled = [
-                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(decoder.channel.as_fd(), PollFlags::POLLIN),
-            ];
-            let timeout =
-                PollTimeout::try_from(LOOK.saturating_sub(looked.elapsed())).unwrap_or(PollTimeout::ZERO);
-            poll(&mut polled, timeout).map_err(system("wait"))?;
+            self.wait(signals, decoder, looked + LOOK)?;
             while let Some(signal) = signals.read_signal().map_err(system("receive signals"))? {
                 match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                     Some(Signal::SIGTERM | Signal::SIGINT) => return Ok(Ended::Asked),
@@ -212,7 +206,26 @@ impl Attacher<'_> {
                 self.look_at_manifests(decoder)?;
                 self.look_at_cgroups(decoder)?;
             }
+            for place in 0..self.targets.len() {
+                let watched = self.targets.get_mut(place).and_then(|watched| watched.attached.as_mut());
+                if watched.is_some_and(|(_, _, taps)| taps.is_due(Instant::now())) {
+                    self.tap(decoder, place)?;
+                }
+            }
         }
+    }
+
+    /// Waits until something is to be done, at `end` at the latest.
+    fn wait(&self, signals: &SignalFd, decoder: &Decoder, end: Instant) -> Result<(), RunError> {
+        let taps = || self.targets.iter().filter_map(|watched| watched.attached.as_ref());
+        let descriptors = [signals.as_fd(), decoder.channel.as_fd()].into_iter();
+        let descriptors = descriptors.chain(taps().filter_map(|(_, _, taps)| taps.descriptor()));
+        let mut polled: Vec<_> = descriptors.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let end = taps().filter_map(|(_, _, taps)| taps.due()).fold(end, Instant::min);
+        let left = end.saturating_duration_since(Instant::now());
+        poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO))
+            .map_err(system("wait"))?;
+        Ok(())
     }
 
     fn look_at_manifests(&mut self, decoder: &Decoder) -> Result<(), RunError> {
@@ -235,7 +248,10 @@ impl Attacher<'_> {
     fn look_at_cgroups(&mut self, decoder: &Decoder) -> Result<(), RunError> {
         for place in 0..self.targets.len() {
             let Some(watched) = self.targets.get_mut(place) else { continue };
-            if exists(&watched.cgroup.directory, watched.cgroup.id) && watched.attached.is_some() {
+            if exists(&watched.cgroup.directory, watched.cgroup.id)
+                && let Some((_, _, taps)) = &mut watched.attached
+            {
+                taps.renew();
                 self.tap(decoder, place)?;
                 continue;
             }

@@ -224,6 +224,7 @@ impl Decoder {
         let pipeline = move |wants| {
             let mut pipeline = Pipeline::new(limits, settings, attribution, begun, wants);
             pipeline.set_listeners(listeners);
+            pipeline.set_tapped(0);
             pipeline
         };
         let name = format!("drain-{}", target.number);
@@ -275,6 +276,10 @@ impl Decoder {
     fn tell_taps(&mut self, target: &Target, coverage: Coverage) {
         let place = self.taps.iter().position(|(other, _)| other == target);
         let before = place.map(|place| self.taps.swap_remove(place).1).unwrap_or_default();
+        let worker = self.workers.iter().find(|(other, _)| other == target);
+        if let (Some((_, worker)), true) = (worker, taps::is_more(&coverage, &before)) {
+            worker.tapped();
+        }
         for message in taps::not_covered(&coverage, &before) {
             let (reason, subject) = (Some(Reason::NotSupported), Some(subject(target)));
             self.tell(

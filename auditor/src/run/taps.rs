@@ -1,12 +1,24 @@
 //! The key tap of one attachment, in the process with rights; and what is said of it, in the other.
+//!
+//! The processes are looked at regularly; and at once, and again in the moments that follow, when one of them has become
+//! another program: its libraries are mapped a little later than the kernel tells of it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use crate::capture::kernel::attach::Attachment;
-use crate::capture::tap::watch::{Coverage, Watch};
+use crate::capture::kernel::exec::Execs;
+use crate::capture::tap::watch::{Coverage, FileCoverage, Watch};
 
 /// Most files told to the other process: what a controller runs is far below.
 const MAX_FILES: usize = 256;
+
+/// When to look, after a program has begun to run, milliseconds.
+const MOMENTS: [u64; 6] = [0, 5, 20, 60, 150, 400];
+/// Most looks of this kind between two regular ones: a controller that runs programs all the time costs no more.
+const MAX_LOOKS: u32 = 24;
 
 /// The tap of an attachment, and what was last said of it.
 #[derive(Debug, Default)]
@@ -14,9 +26,79 @@ pub(super) struct Taps {
     watch: Watch,
     told: Coverage,
     failing: bool,
+    execs: Option<Execs>,
+    burst: Burst,
+}
+
+/// Looks that follow each other closely.
+#[derive(Debug, Default)]
+struct Burst {
+    /// When it began, and how many of its looks were taken.
+    begun: Option<(Instant, usize)>,
+    /// Looks taken since the last regular one.
+    taken: u32,
+}
+
+impl Burst {
+    fn begin(&mut self, now: Instant) {
+        self.begun = Some((now, 0));
+    }
+
+    /// A regular look was taken.
+    fn renew(&mut self) {
+        self.taken = 0;
+    }
+
+    /// When the next look is due, if there is one.
+    fn due(&self) -> Option<Instant> {
+        let (begun, looks) = self.begun.filter(|_| self.taken < MAX_LOOKS)?;
+        Some(begun + Duration::from_millis(*MOMENTS.get(looks)?))
+    }
+
+    /// Whether to look at `now`.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_due = self.due().is_some_and(|due| due <= now);
+        if is_due && let Some((_, looks)) = &mut self.begun {
+            *looks += 1;
+            self.taken += 1;
+        }
+        is_due
+    }
 }
 
 impl Taps {
+    /// Those of an attachment. From now on the kernel tells of programs that begin to run.
+    pub(super) fn new(attachment: &mut Attachment) -> Self {
+        let execs = attachment.watch_execs();
+        if let Err(error) = &execs {
+            warn!(%error, "New programs are looked at for TLS code up to a second after they begin to run");
+        }
+        Self { execs: execs.ok(), ..Self::default() }
+    }
+
+    /// Readable when a program has begun to run.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.execs.as_ref().map(AsFd::as_fd)
+    }
+
+    /// When to ask [`Self::is_due`], at the latest.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.burst.due()
+    }
+
+    /// Whether to look at `now` because of a program that has begun to run.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        if self.execs.as_mut().is_some_and(Execs::take) {
+            self.burst.begin(now);
+        }
+        self.burst.take(now)
+    }
+
+    /// The regular look comes now.
+    pub(super) fn renew(&mut self) {
+        self.burst.renew();
+    }
+
     /// Looks what runs now and taps it. Gives what to say, if there is anything new.
     pub(super) fn look(&mut self, attachment: &mut Attachment) -> Option<Coverage> {
         let looked = self.watch.look(attachment);
@@ -37,6 +119,16 @@ impl Taps {
         self.told = coverage.clone();
         Some(coverage)
     }
+}
+
+/// Whether something is tapped that was not `before`.
+pub(super) fn is_more(coverage: &Coverage, before: &Coverage) -> bool {
+    let is_new = |file: &FileCoverage| {
+        let is_it = |other: &&FileCoverage| (&other.path, &other.sha256) == (&file.path, &file.sha256);
+        let known = before.files.iter().find(is_it);
+        file.points.iter().any(|point| known.is_none_or(|known| !known.points.contains(point)))
+    };
+    coverage.files.iter().any(is_new)
 }
 
 /// What is not covered, one sentence each, of what was not said `before`; what is covered is logged.
@@ -71,7 +163,28 @@ pub(super) fn not_covered(coverage: &Coverage, before: &Coverage) -> Vec<String>
 mod tests {
     use super::*;
     use crate::capture::tap::locate::Miss;
-    use crate::capture::tap::watch::{FileCoverage, Problem};
+    use crate::capture::tap::watch::Problem;
+
+    #[test]
+    fn looks_follow_a_new_program_and_are_bounded() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut burst = Burst::default();
+        assert!(burst.due().is_none() && !burst.take(at(0)));
+        burst.begin(at(10));
+        let taken: Vec<u64> = (0..1000).filter(|ms| burst.take(at(*ms))).collect();
+        assert_eq!(taken, [10, 15, 30, 70, 160, 410]);
+        assert_eq!(burst.due(), None);
+        // One program after the other.
+        let mut taken = 0;
+        for ms in 1000..2000 {
+            burst.begin(at(ms));
+            taken += u32::from(burst.take(at(ms)));
+        }
+        assert_eq!(taken, MAX_LOOKS - 6);
+        burst.renew();
+        assert!(burst.take(at(2000)));
+    }
 
     #[test]
     fn a_problem_is_said_once() {

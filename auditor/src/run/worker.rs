@@ -28,6 +28,8 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) enum Control {
     /// The objects have changed.
     Attribution(Arc<Attribution>),
+    /// TLS code that was not tapped before is now.
+    Tapped,
     /// Nothing more comes into the ring: empty it, finish, end.
     Finish,
 }
@@ -83,6 +85,11 @@ impl Worker {
         let _ = self.control.send(Control::Attribution(Arc::clone(attribution)));
     }
 
+    /// TLS code that was not tapped before is now.
+    pub(super) fn tapped(&self) {
+        let _ = self.control.send(Control::Tapped);
+    }
+
     /// Lets it finish; gives what the kernel counted, or none if it panicked.
     pub(super) fn finish(self) -> Option<Counted> {
         let _ = self.control.send(Control::Finish);
@@ -124,6 +131,11 @@ impl Work {
             }
             match orders.try_recv() {
                 Ok(Control::Attribution(attribution)) => self.pipeline.set_attribution(attribution),
+                Ok(Control::Tapped) => {
+                    if let Ok(now) = present(&self.clock) {
+                        self.pipeline.set_tapped(now);
+                    }
+                }
                 Ok(Control::Finish) | Err(TryRecvError::Disconnected) => finishing = true,
                 Err(TryRecvError::Empty) => {}
             }

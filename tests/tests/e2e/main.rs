@@ -5,15 +5,18 @@
 
 mod bed;
 mod caddy;
+mod check;
 mod forged;
 mod haproxy;
 mod hardship;
 mod http2;
+mod late_tap;
 mod nginx;
 mod odd;
 mod proxied;
 mod reload;
 mod replay;
+mod replay_tls;
 mod tls;
 mod traffic;
 mod upgrade;

@@ -25,7 +25,7 @@ use crate::traffic;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// What the last connection says, so that it is seen when the capture holds all.
-const LAST_WORD: &[u8] = b"this is the end of the traffic";
+pub(crate) const LAST_WORD: &[u8] = b"this is the end of the traffic";
 const LISTEN: u16 = 8080;
 const BACKEND: u16 = 8088;
 const ELSEWHERE: u16 = 9000;
@@ -43,14 +43,15 @@ struct Seen {
 /// What went over each connection, by the client's port, in order.
 type Conversations = BTreeMap<u64, Vec<Seen>>;
 
-struct Capture {
+/// What dumpcap captures.
+pub(crate) struct Capture {
     process: Process,
     file: PathBuf,
 }
 
 impl Capture {
     /// Captures what has an end in `network`, and waits until it does.
-    fn start(network: &Network, directory: &Path, pcapng: bool) -> Result<Self> {
+    pub(crate) fn start(network: &Network, directory: &Path, pcapng: bool) -> Result<Self> {
         let file = directory.join(if pcapng { "traffic.pcapng" } else { "traffic.pcap" });
         let said = directory.join(if pcapng { "pcapng.log" } else { "pcap.log" });
         let mut dumpcap = command("dumpcap", None);
@@ -67,7 +68,7 @@ impl Capture {
     }
 
     /// Waits for the last word, and ends.
-    fn finish(mut self) -> Result<PathBuf> {
+    pub(crate) fn finish(mut self) -> Result<PathBuf> {
         wait::until("the last packets", LIMIT, || {
             let bytes = fs::read(&self.file)?;
             let end = bytes.len().saturating_sub(4096);
@@ -148,7 +149,7 @@ fn tshark(file: &Path) -> Result<Conversations> {
 }
 
 /// A field of a message, however deep tshark put it.
-fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+pub(crate) fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     match value {
         Value::Object(fields) => fields
             .get(name)
@@ -180,7 +181,7 @@ fn sum(value: &Value, name: &str) -> u64 {
 }
 
 /// Bytes of a message's body, as it announces them.
-fn body(message: &Value) -> Result<u64> {
+pub(crate) fn body(message: &Value) -> Result<u64> {
     match find(message, "http.content_length_header") {
         Some(length) => Ok(length.parse()?),
         None => Ok(sum(message, "http.chunk_size")),

@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
+use harness::certificate::SelfSigned;
 use harness::cgroup::Cgroup;
 use harness::net::Network;
 use harness::server::nginx::{Config, Nginx};
 use tempfile::TempDir;
 
-use super::plan::{LARGE, SLOW, SLOW_RATE};
+use super::plan::{LARGE, Over, SLOW, SLOW_RATE};
 
 /// Port of the ingress and of all backends, as the manifests have it.
 pub(super) const PORT: u16 = 18_080;
+/// Port of the ingress for TLS.
+const TLS_PORT: u16 = 18_443;
 /// What the committed manifests have where this run has its own network.
 const COMMITTED_PREFIX: &str = "127.77.0.";
 const MANIFESTS: [(&str, &str); 2] = [
@@ -28,7 +31,9 @@ pub(super) struct Ingress {
     cgroup: Cgroup,
     _backend_cgroup: Cgroup,
     directory: TempDir,
-    address: SocketAddr,
+    _certificate: SelfSigned,
+    /// In the clear, and for TLS.
+    addresses: [SocketAddr; 2],
 }
 
 impl Ingress {
@@ -50,9 +55,10 @@ impl Ingress {
         let config = Config { http: &http, listens: &listens, access_log: false, workers: 1 };
         let backends = Nginx::start(&backend_cgroup, &config)?;
         let cgroup = Cgroup::create("demo-ingress")?;
-        let address = network.socket(1, PORT);
-        let http = ingress(network);
-        let config = Config { http: &http, listens: &[address], access_log: false, workers: 1 };
+        let certificate = SelfSigned::new(&["shop.demo.test", "api.demo.test"])?;
+        let addresses = [PORT, TLS_PORT].map(|port| network.socket(1, port));
+        let http = ingress(network, addresses, certificate.directory());
+        let config = Config { http: &http, listens: &addresses, access_log: false, workers: 1 };
         let ingress = Nginx::start(&cgroup, &config)?;
         Ok(Self {
             _ingress: ingress,
@@ -60,7 +66,8 @@ impl Ingress {
             cgroup,
             _backend_cgroup: backend_cgroup,
             directory,
-            address,
+            _certificate: certificate,
+            addresses,
         })
     }
 
@@ -74,9 +81,10 @@ impl Ingress {
         self.directory.path().join("manifests")
     }
 
-    /// Where the ingress listens.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the ingress listens for what travels so.
+    pub(super) fn address(&self, over: Over) -> SocketAddr {
+        let [plain, tls] = self.addresses;
+        if over == Over::Plain { plain } else { tls }
     }
 }
 
@@ -109,8 +117,9 @@ fn backends(network: &Network, directory: &Path) -> String {
 }
 
 /// As an ingress controller would have it from the manifests, by hand.
-fn ingress(network: &Network) -> String {
-    let listen = network.socket(1, PORT);
+fn ingress(network: &Network, [plain, tls]: [SocketAddr; 2], certificate: &Path) -> String {
+    let at = certificate.display();
+    let listen = format!("listen {plain}; listen {tls} ssl http2;");
     let upstreams = [
         ("storefront", &[11_u8] as &[u8]),
         ("cart", &[21]),
@@ -126,14 +135,15 @@ fn ingress(network: &Network) -> String {
     })
     .collect::<String>();
     format!(
-        "{upstreams}  proxy_set_header Host $host;\n  proxy_set_header Connection \"\";\n  \
+        "{upstreams}  ssl_certificate {at}/certificate.pem;\n  ssl_certificate_key {at}/key.pem;\n  \
+         ssl_protocols TLSv1.2 TLSv1.3;\n  proxy_set_header Host $host;\n  proxy_set_header Connection \"\";\n  \
          proxy_set_header X-Request-ID $http_x_request_id;\n  proxy_set_header X-Forwarded-For $remote_addr;\n  \
-         server {{ listen {listen} default_server; server_name _; return 404; }}\n  \
-         server {{\n    listen {listen};\n    server_name shop.demo.test;\n    \
+         server {{ listen {plain} default_server; listen {tls} ssl http2 default_server; server_name _; return 404; }}\n  \
+         server {{\n    {listen}\n    server_name shop.demo.test;\n    \
          location / {{ proxy_pass http://storefront; }}\n    location = /cart {{ proxy_pass http://cart; }}\n    \
          location /cart/ {{ proxy_pass http://cart; }}\n    \
          location /old/ {{ return 301 http://shop.demo.test/; }}\n  }}\n  \
-         server {{\n    listen {listen};\n    server_name api.demo.test;\n    location / {{ return 404; }}\n    \
+         server {{\n    {listen}\n    server_name api.demo.test;\n    location / {{ return 404; }}\n    \
          location /v1/ {{ proxy_pass http://users; }}\n    location /v1/internal {{ return 404; }}\n    \
          location /reports/ {{ proxy_pass http://reports; }}\n    \
          location /v0/ {{ proxy_pass http://retired; }}\n  }}\n"

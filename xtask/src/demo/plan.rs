@@ -9,10 +9,64 @@ pub(super) const SLOW: u64 = 96 << 10;
 /// How fast the slow one comes, bytes a second.
 pub(super) const SLOW_RATE: u64 = 48 << 10;
 
+/// How a session's requests travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// HTTP/1.1 in the clear.
+    Plain,
+    /// HTTP/1.1 over TLS 1.2.
+    Tls12,
+    /// HTTP/2 over TLS 1.3.
+    Tls13,
+}
+
+impl Over {
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "HTTP/1.1 in the clear",
+            Self::Tls12 => "HTTP/1.1 over TLS 1.2",
+            Self::Tls13 => "HTTP/2 over TLS 1.3",
+        }
+    }
+
+    pub(super) fn scheme(self) -> &'static str {
+        if self == Self::Plain { "http" } else { "https" }
+    }
+
+    /// The version of HTTP, and of TLS.
+    pub(super) fn versions(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Plain => ("1.1", None),
+            Self::Tls12 => ("1.1", Some("1.2")),
+            Self::Tls13 => ("2", Some("1.3")),
+        }
+    }
+
+    /// What was agreed on for it.
+    pub(super) fn alpn(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Tls12 => Some("http/1.1"),
+            Self::Tls13 => Some("h2"),
+        }
+    }
+
+    /// For curl, which is not told whom to trust.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &[],
+            Self::Tls12 => &["--insecure", "--tls-max", "1.2", "--http1.1"],
+            Self::Tls13 => &["--insecure", "--tlsv1.3", "--http2"],
+        }
+    }
+}
+
 /// A request, and what its event must say.
 pub(super) struct Planned {
     /// Sent as X-Request-ID: names the event.
     pub(super) id: String,
+    pub(super) over: Over,
     pub(super) method: &'static str,
     pub(super) host: &'static str,
     /// With the query, if there is one.
@@ -33,7 +87,8 @@ impl Planned {
 
     /// For curl.
     pub(super) fn transfer(&self) -> Transfer {
-        let transfer = Transfer::get(format!("http://{}{}", self.host, self.target), &self.id);
+        let url = format!("{}://{}{}", self.over.scheme(), self.host, self.target);
+        let transfer = Transfer::get(url, &self.id).with(self.over.arguments());
         let method: &[&str] = match self.method {
             "GET" => &[],
             "HEAD" => &["--head"],
@@ -67,37 +122,70 @@ type Row = (
 /// The requests, by connection: those of one list are sent by one curl, which keeps its connection.
 pub(super) fn sessions() -> Vec<Vec<Planned>> {
     let chunked: &[&str] = &["--data-binary", "a chunked body", "--header", "Transfer-Encoding: chunked"];
-    let rows: [&[Row]; 7] = [
-        &[("GET", SHOP, "/", &[], 200, STOREFRONT)],
-        &[
-            ("GET", SHOP, "/products?page=2", &[], 200, STOREFRONT),
-            ("HEAD", SHOP, "/products", &[], 200, STOREFRONT),
-            ("GET", SHOP, "/cart", &[], 200, CART),
-            ("POST", SHOP, "/cart/items", &["--data", "item=7&count=2"], 200, CART),
-            ("GET", SHOP, "/cart/missing", &[], 404, CART),
-            ("GET", SHOP, "/old/page", &[], 301, (Some("storefront"), &[])),
-            ("GET", SHOP, "/", &[], 200, STOREFRONT),
-        ],
-        &[
-            ("GET", API, "/v1/users", &[], 200, USERS),
-            ("POST", API, "/v1/users", &["--json", r#"{"name":"ann"}"#], 201, USERS),
-            ("PUT", API, "/v1/users/7", chunked, 200, USERS),
-            ("DELETE", API, "/v1/users/7", &[], 204, USERS),
-            ("GET", API, "/v1/fail", &[], 500, USERS),
-            ("GET", API, "/v1/internal", &[], 404, (Some("users"), &[])),
-            ("GET", API, "/nowhere", &[], 404, (None, &[])),
-        ],
-        &[("GET", API, "/v0/users", &[], 502, (Some("retired"), &[]))],
-        &[("GET", "unknown.demo.test", "/", &[], 404, (None, &[]))],
-        &[("GET", API, "/reports/slow", &[], 200, REPORTS)],
-        &[("GET", API, "/reports/large", &[], 200, REPORTS), ("GET", API, "/reports/", &[], 200, REPORTS)],
+    let rows: [(Over, &[Row]); 11] = [
+        (Over::Plain, &[("GET", SHOP, "/", &[], 200, STOREFRONT)]),
+        (
+            Over::Plain,
+            &[
+                ("GET", SHOP, "/products?page=2", &[], 200, STOREFRONT),
+                ("HEAD", SHOP, "/products", &[], 200, STOREFRONT),
+                ("GET", SHOP, "/cart", &[], 200, CART),
+                ("POST", SHOP, "/cart/items", &["--data", "item=7&count=2"], 200, CART),
+                ("GET", SHOP, "/cart/missing", &[], 404, CART),
+                ("GET", SHOP, "/old/page", &[], 301, (Some("storefront"), &[])),
+                ("GET", SHOP, "/", &[], 200, STOREFRONT),
+            ],
+        ),
+        (
+            Over::Plain,
+            &[
+                ("GET", API, "/v1/users", &[], 200, USERS),
+                ("POST", API, "/v1/users", &["--json", r#"{"name":"ann"}"#], 201, USERS),
+                ("PUT", API, "/v1/users/7", chunked, 200, USERS),
+                ("DELETE", API, "/v1/users/7", &[], 204, USERS),
+                ("GET", API, "/v1/fail", &[], 500, USERS),
+                ("GET", API, "/v1/internal", &[], 404, (Some("users"), &[])),
+                ("GET", API, "/nowhere", &[], 404, (None, &[])),
+            ],
+        ),
+        (Over::Plain, &[("GET", API, "/v0/users", &[], 502, (Some("retired"), &[]))]),
+        (Over::Plain, &[("GET", "unknown.demo.test", "/", &[], 404, (None, &[]))]),
+        (Over::Plain, &[("GET", API, "/reports/slow", &[], 200, REPORTS)]),
+        (
+            Over::Plain,
+            &[
+                ("GET", API, "/reports/large", &[], 200, REPORTS),
+                ("GET", API, "/reports/", &[], 200, REPORTS),
+            ],
+        ),
+        (
+            Over::Tls13,
+            &[
+                ("GET", SHOP, "/", &[], 200, STOREFRONT),
+                ("GET", SHOP, "/products?page=3", &[], 200, STOREFRONT),
+                ("HEAD", SHOP, "/products", &[], 200, STOREFRONT),
+                ("POST", SHOP, "/cart/items", &["--data", "item=8&count=1"], 200, CART),
+                ("GET", SHOP, "/cart/missing", &[], 404, CART),
+            ],
+        ),
+        (
+            Over::Tls12,
+            &[
+                ("GET", API, "/v1/users", &[], 200, USERS),
+                ("POST", API, "/v1/users", &["--json", r#"{"name":"bob"}"#], 201, USERS),
+                ("DELETE", API, "/v1/users/8", &[], 204, USERS),
+            ],
+        ),
+        (Over::Tls12, &[("GET", SHOP, "/old/page", &[], 301, (Some("storefront"), &[]))]),
+        (Over::Tls13, &[("GET", API, "/reports/", &[], 200, REPORTS)]),
     ];
     let mut number = 0;
-    let mut planned = |row: &Row| {
+    let mut planned = |over: Over, row: &Row| {
         number += 1;
         let (method, host, target, arguments, status, (service, backends)) = *row;
         Planned {
             id: format!("demo-{number:02}"),
+            over,
             method,
             host,
             target,
@@ -107,5 +195,5 @@ pub(super) fn sessions() -> Vec<Vec<Planned>> {
             backends,
         }
     };
-    rows.map(|session| session.iter().map(&mut planned).collect()).into()
+    rows.map(|(over, session)| session.iter().map(|row| planned(over, row)).collect()).into()
 }

@@ -13,10 +13,11 @@ pub(super) fn judge(sent: &[(Planned, Response)], events: &[Request], network: &
     let mut failures = 0;
     for (planned, response) in sent {
         let complaints = complaints(planned, response, events, network);
-        let Planned { id, method, host, target, status, .. } = planned;
+        let Planned { id, over, method, host, target, status, .. } = planned;
         let word = if complaints.is_empty() { "ok" } else { "WRONG" };
-        say(&format!("{word:5} {id} {method:6} {status} {host}{target} {}", complaints.join("; ")));
-        failures += usize::from(!complaints.is_empty());
+        let (over, complaints) = (over.name(), complaints.join("; "));
+        say(&format!("{word:5} {id} {over:21} {method:6} {status} {host}{target} {complaints}"));
+        failures += usize::from(word != "ok");
     }
     failures
 }
@@ -43,6 +44,14 @@ fn complaints(planned: &Planned, response: &Response, events: &[Request], networ
     expect("status", planned.status.to_string(), shown(event.status()));
     expect("body bytes", response.body_bytes.to_string(), shown(event.body_bytes()));
     expect("Service", shown(planned.service), shown(event.service()));
+    let (http, tls) = planned.over.versions();
+    expect("version of HTTP", http.to_owned(), shown(event.http.version.as_deref()));
+    expect("scheme", planned.over.scheme().to_owned(), shown(request.scheme.as_deref()));
+    let seen = event.tls.as_ref();
+    expect("version of TLS", shown(tls), shown(seen.and_then(|tls| tls.version.as_deref())));
+    expect("protocol agreed on", shown(planned.over.alpn()), shown(seen.and_then(|tls| tls.alpn.as_deref())));
+    let named = tls.map(|_| planned.host);
+    expect("SNI", shown(named), shown(seen.and_then(|tls| tls.sni.as_deref())));
     let answered_by = if planned.backends.is_empty() { "controller" } else { "backend" };
     expect("answered by", answered_by.to_owned(), shown(event.answered_by.as_deref()));
     let addresses: Vec<String> =

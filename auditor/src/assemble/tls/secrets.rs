@@ -87,7 +87,7 @@ impl Secret {
 
     /// Its bytes.
     #[must_use]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 

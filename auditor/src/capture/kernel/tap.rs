@@ -112,7 +112,9 @@ fn layout(convention: Convention) -> Layout {
     }
 }
 
-fn own_machine() -> Option<Machine> {
+/// The instruction set of which code can be tapped here.
+#[must_use]
+pub fn own_machine() -> Option<Machine> {
     if cfg!(target_arch = "x86_64") {
         Some(Machine::X86_64)
     } else if cfg!(target_arch = "aarch64") {

@@ -11,12 +11,21 @@ pub struct Counters {
     pub packets: u64,
     /// Blocks that hold neither packets nor interfaces, or of an unknown kind: skipped.
     pub skipped_blocks: u64,
-    /// Decryption secrets blocks: skipped as well.
-    pub secrets_blocks: u64,
     /// Blocks whose inside contradicts itself: skipped.
     pub malformed_blocks: u64,
-    /// Blocks larger than [`super::MAX_BLOCK`]: skipped.
+    /// Blocks larger than [`super::MAX_BLOCK`]: skipped. Decryption secrets may be larger.
     pub oversized_blocks: u64,
+
+    /// Decryption secrets blocks that hold a key log of TLS.
+    pub key_log_blocks: u64,
+    /// Those that hold something else (of SSH, `WireGuard`, ...): skipped.
+    pub foreign_secrets_blocks: u64,
+    /// Secrets given out.
+    pub secrets: u64,
+    /// Lines of their key logs that are no such lines.
+    pub malformed_key_lines: u64,
+    /// The first of those lines: where its block starts in the file, and its number within it, from 1.
+    pub first_malformed_key_line: Option<(u64, u64)>,
 
     /// Packets with a readable TCP header.
     pub tcp: u64,

@@ -1,6 +1,6 @@
 //! The container: pcap and pcapng, read block by block.
 //!
-//! Consumes any `Read`, produces [`Packet`]s in the order of the file. Invariants: at most one block of [`MAX_BLOCK`]
+//! Consumes any `Read`, produces [`Packet`]s and the TLS secrets that are embedded between them, in the order of the file. Invariants: at most one block of [`MAX_BLOCK`]
 //! bytes is held; nothing is allocated on a length's word alone; a block that contradicts itself is skipped and counted
 //! as long as its own length says where the next one is.
 //!
@@ -17,7 +17,9 @@ use pcap_parser::{PcapHeader, parse_pcap_header};
 
 use super::packet::Packet;
 use super::{Counters, PcapError};
+use crate::capture::secret::Secret;
 
+mod secrets;
 mod source;
 
 use source::Source;
@@ -31,11 +33,22 @@ const BLOCK_FRAME: usize = 12;
 const DECRYPTION_SECRETS: u32 = 0x0a;
 const NANOS: u128 = 1_000_000_000;
 
-/// Gives every packet of `reader` to `each`.
-pub(super) fn packets(
+/// What a file holds.
+pub(super) enum Item<'a> {
+    /// A packet.
+    Packet(Packet<'a>),
+    /// A secret of TLS, and the time of the packet before it: 0 if there is none.
+    Secret(Secret<'a>, u64),
+}
+
+/// Takes what a file holds.
+type Each<'a> = dyn FnMut(Item<'_>, &mut Counters) + 'a;
+
+/// Gives everything in `reader` to `each`.
+pub(super) fn items(
     reader: impl Read,
     counters: &mut Counters,
-    each: &mut dyn FnMut(Packet<'_>, &mut Counters),
+    each: &mut Each<'_>,
 ) -> Result<(), PcapError> {
     let mut source = Source::new(reader);
     let start = source.up_to(24)?;
@@ -55,7 +68,7 @@ fn pcap(
     source: &mut Source<impl Read>,
     header: &PcapHeader,
     counters: &mut Counters,
-    each: &mut dyn FnMut(Packet<'_>, &mut Counters),
+    each: &mut Each<'_>,
 ) -> Result<(), PcapError> {
     source.consume(header.size());
     // The upper half may hold the length of a frame check sequence.
@@ -81,7 +94,8 @@ fn pcap(
         match parse(record) {
             Ok((_, record)) => {
                 let time = u64::from(record.ts_sec) * 1_000_000_000 + u64::from(record.ts_usec) * fraction;
-                each(Packet { time, link, wire_len: record.origlen, data: record.data }, counters);
+                let packet = Packet { time, link, wire_len: record.origlen, data: record.data };
+                each(Item::Packet(packet), counters);
             }
             Err(_) => counters.malformed_blocks += 1,
         }
@@ -104,7 +118,7 @@ struct Interface {
 fn pcapng(
     source: &mut Source<impl Read>,
     counters: &mut Counters,
-    each: &mut dyn FnMut(Packet<'_>, &mut Counters),
+    each: &mut Each<'_>,
 ) -> Result<(), PcapError> {
     let mut big_endian = false;
     // None: described by a block that could not be read; it has its number nonetheless.
@@ -127,6 +141,12 @@ fn pcapng(
         let (kind, len) = (word(kind), word(len) as usize);
         if len < BLOCK_FRAME || !len.is_multiple_of(4) {
             return Err(PcapError::Damaged { offset: source.offset() });
+        }
+        if kind == DECRYPTION_SECRETS {
+            secrets::read(source, len, big_endian, counters, &mut |secret, counters| {
+                each(Item::Secret(secret, time), counters);
+            })?;
+            continue;
         }
         if len > MAX_BLOCK {
             counters.oversized_blocks += 1;
@@ -151,7 +171,8 @@ fn pcapng(
                             interface.map_or(time, |interface| nanos(interface, block.ts_high, block.ts_low));
                         let data = block.data.get(..block.caplen as usize).unwrap_or(block.data);
                         let link = interface.map(|interface| interface.link);
-                        each(Packet { time, link, wire_len: block.origlen, data }, counters);
+                        let packet = Packet { time, link, wire_len: block.origlen, data };
+                        each(Item::Packet(packet), counters);
                     }
                     Ok((_, Block::SimplePacket(block))) => {
                         let interface = interfaces.first().copied().flatten();
@@ -161,7 +182,8 @@ fn pcapng(
                         let data =
                             block.data.get(..block.origlen.min(snaplen) as usize).unwrap_or(block.data);
                         let link = interface.map(|interface| interface.link);
-                        each(Packet { time, link, wire_len: block.origlen, data }, counters);
+                        let packet = Packet { time, link, wire_len: block.origlen, data };
+                        each(Item::Packet(packet), counters);
                     }
                     Ok(_) => counters.skipped_blocks += 1,
                     Err(_) => {
@@ -172,7 +194,6 @@ fn pcapng(
                     }
                 }
             }
-            DECRYPTION_SECRETS => counters.secrets_blocks += 1,
             _ => counters.skipped_blocks += 1,
         }
         source.consume(len);

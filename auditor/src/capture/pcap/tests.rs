@@ -8,10 +8,11 @@ mod handshakes;
 mod links;
 mod perspective;
 mod resets;
+mod secrets;
 
 use std::collections::BTreeMap;
 
-use super::{Counters, Options, PcapError, read};
+use super::{Counters, Options, PcapError, read, secrets as embedded};
 use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Tuple};
 
 /// A record that owns its bytes.
@@ -43,6 +44,11 @@ enum Owned {
         id: ConnectionId,
         time: Nanos,
     },
+    Secret {
+        time: Nanos,
+        label: &'static str,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Owned {
@@ -67,6 +73,9 @@ impl Owned {
             }
             Record::ConnectFailed { id, time, tuple } => Self::ConnectFailed { id, time, tuple },
             Record::Closed { id, time, totals: None } => Self::Closed { id, time },
+            Record::Secret { time, secret } => {
+                Self::Secret { time, label: secret.label, bytes: secret.bytes.to_vec() }
+            }
             record => panic!("a capture file gives no {record:?}"),
         }
     }
@@ -117,6 +126,7 @@ impl Outcome {
                     delivered += u64::from(*len);
                 }
                 Owned::ConnectFailed { id, .. } => assert!(!open.contains_key(id), "open: {record:?}"),
+                Owned::Secret { .. } => {}
                 Owned::Closed { id, .. } => assert!(open.remove(id).is_some(), "not open: {record:?}"),
             }
         }

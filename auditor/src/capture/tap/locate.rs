@@ -12,6 +12,8 @@ mod image;
 mod keylog;
 mod random;
 
+use std::fmt;
+
 use image::Image;
 
 /// Largest file that is looked at. The largest seen is Envoy with 107 MB.
@@ -39,6 +41,17 @@ pub enum Library {
     GnuTls,
     /// Go's `crypto/tls`.
     Go,
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenSsl => "OpenSSL",
+            Self::BoringSsl => "BoringSSL",
+            Self::GnuTls => "GnuTLS",
+            Self::Go => "Go crypto/tls",
+        })
+    }
 }
 
 /// How the code came into the file.
@@ -84,6 +97,19 @@ pub enum Convention {
     /// `(config, label, clientRandom, secret)` in the registers of Go's internal ABI, a string being two words and a slice
     /// three: rax; rbx, rcx; rdi, rsi, r8; r9, r10, r11 on x86-64, x0 to x8 on arm64.
     Go,
+}
+
+impl fmt::Display for Convention {
+    /// Which function it is, by what it is called with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::C { client_random: ClientRandom::Unknown } => {
+                "key-log function, client random not found in its code"
+            }
+            Self::C { .. } => "key-log function",
+            Self::Go => "(*Config).writeKeyLog",
+        })
+    }
 }
 
 /// A place for a uprobe.

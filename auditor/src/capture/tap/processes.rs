@@ -4,7 +4,7 @@
 //! the very file that runs: also after it was replaced on disk, and in another mount namespace. A process that ends meanwhile
 //! is passed over; one that may not be looked at is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -74,6 +74,39 @@ pub fn census(cgroup: &Path) -> Result<Census, SocketsError> {
         }
     }
     Ok(census)
+}
+
+/// A process, and the files it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// As this process's pid namespace numbers it; 0 if it is not visible from here.
+    pub pid: u32,
+    /// Its command, as the kernel shows it (at most 15 bytes, set by the process itself).
+    pub command: String,
+    /// The files; none if the process may not be looked at.
+    pub files: Option<BTreeSet<FileId>>,
+}
+
+/// The processes in `cgroup` and below, one by one.
+///
+/// # Errors
+/// When the cgroup cannot be read.
+pub fn running(cgroup: &Path) -> Result<Vec<Running>, SocketsError> {
+    let mut running = Vec::new();
+    for cgroup in subtree(cgroup)? {
+        for pid in pids(&cgroup.path)? {
+            let files = match maps(pid) {
+                Ok(text) => Some(lines(&text).map(|line| line.id).collect()),
+                Err(error) if is_gone(&error) => continue,
+                Err(_) => None,
+            };
+            let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let command = String::from_utf8_lossy(command.trim_ascii_end()).into_owned();
+            running.push(Running { pid, command, files });
+        }
+    }
+    running.sort_unstable_by_key(|process| process.pid);
+    Ok(running)
 }
 
 impl Mapped {

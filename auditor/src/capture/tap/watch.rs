@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-pub use report::{Coverage, FileCoverage, Problem, Refusal};
+pub use report::{Coverage, FileCoverage, Inspection, Problem, ProcessCoverage, Refusal};
 
 use super::locate::{Located, MAX_FILE, Miss, TapPoint, locate};
-use super::processes::{FileId, Mapped, census};
+use super::processes::{FileId, Mapped, census, running};
 use crate::capture::kernel::attach::Attachment;
 use crate::capture::kernel::tap::Tap;
 use crate::capture::sockets::SocketsError;
@@ -61,19 +61,24 @@ struct Known {
 }
 
 impl Watch {
-    /// What the processes of a cgroup run that could be tapped, and what could not, without tapping it.
+    /// What each process of a cgroup runs that could be tapped, and what could not, without tapping it.
     ///
     /// # Errors
     /// When the cgroup cannot be read.
-    pub fn inspect(cgroup: &Path) -> Result<Coverage, SocketsError> {
+    pub fn inspect(cgroup: &Path) -> Result<Inspection, SocketsError> {
         let mut watch = Self::default();
         let census = census(cgroup)?;
-        (watch.unreadable, watch.beyond) = (census.unreadable, census.beyond);
         for (id, mapped) in &census.files {
             let (known, _) = watch.examine(None, *id, mapped, ATTEMPTS);
             watch.files.insert(*id, known);
         }
-        Ok(watch.coverage())
+        let of = |id: &FileId| watch.files.get(id).filter(|known| known.matters()).map(Known::coverage);
+        let processes = running(cgroup)?.into_iter().map(|process| ProcessCoverage {
+            pid: process.pid,
+            command: process.command,
+            files: process.files.map(|files| files.iter().filter_map(of).collect()),
+        });
+        Ok(Inspection { processes: processes.collect(), files_beyond: census.beyond })
     }
 
     /// Looks what the attachment's cgroup runs, and taps it.
@@ -108,13 +113,7 @@ impl Watch {
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         let in_use = self.files.values().filter(|known| known.processes > 0 && known.matters());
-        let files = in_use.map(|known| FileCoverage {
-            path: known.path.clone(),
-            processes: known.processes,
-            sha256: known.hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
-            points: known.taps.iter().map(|(point, _)| *point).collect(),
-            problems: known.problems.clone(),
-        });
+        let files = in_use.map(Known::coverage);
         Coverage { files: files.collect(), unreadable_processes: self.unreadable, files_beyond: self.beyond }
     }
 
@@ -190,6 +189,16 @@ impl Watch {
 }
 
 impl Known {
+    fn coverage(&self) -> FileCoverage {
+        FileCoverage {
+            path: self.path.clone(),
+            processes: self.processes,
+            sha256: self.hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+            points: self.taps.iter().map(|(point, _)| *point).collect(),
+            problems: self.problems.clone(),
+        }
+    }
+
     /// Whether there is something to say about it. What could not be opened may be gone already: told once it is sure.
     fn matters(&self) -> bool {
         !self.taps.is_empty()

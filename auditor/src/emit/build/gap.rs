@@ -72,7 +72,14 @@ impl Builder {
     }
 
     /// Trouble with one connection.
-    pub fn trouble(&mut self, party: &Party, what: What, reason: Reason, trouble: &Trouble) -> Event {
+    pub fn trouble(
+        &mut self,
+        party: &Party,
+        what: What,
+        reason: Reason,
+        trouble: &Trouble,
+        message: Option<&'static str>,
+    ) -> Event {
         let connection = SubjectConnection {
             leg: Some(leg(party)),
             local: party.tuple.local.into(),
@@ -89,6 +96,7 @@ impl Builder {
             count: Some(Count::new(1)),
             bytes: Some(Count::new(trouble.bytes)),
             since: Some(self.stamp(trouble.time)),
+            message: message.map(Text::from_static),
             ..empty(what)
         };
         let id = self.serial_id(Kind::Coverage);

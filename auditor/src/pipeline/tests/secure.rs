@@ -126,3 +126,28 @@ fn what_tcp_refused_is_told_of_tls_as_well() {
     let notes = forged["observation"]["notes"].as_array().unwrap();
     assert!(notes.iter().any(|note| note == "refused_by_tcp"), "{notes:?}");
 }
+
+/// The connection is older than the tap of the code that made its secrets, or there is no such reason.
+#[test]
+fn why_secrets_are_missing_is_told() {
+    for older in [true, false] {
+        let (ends, _) = ends();
+        let (mut rig, mut tls) = (Rig::new(), ends.connect());
+        rig.pipeline.set_tapped(0);
+        tls.run().ask(get("/x").as_bytes()).answer(OK.as_bytes());
+        rig.carries(&mut tls);
+        let (id, time) = (rig.id, rig.time);
+        rig.record(&Record::Closed { id, time, totals: None });
+        rig.pipeline.tick(time + SECOND);
+        assert_eq!(rig.collect().told("no_key"), (0, 0), "it is too early to say why");
+        if older {
+            rig.pipeline.set_tapped(time + SECOND);
+        }
+        rig.later();
+        assert!(rig.told("no_key").0 > 0);
+        for event in rig.of_kind("coverage").filter(|event| event["reason"] == "no_key") {
+            assert_eq!(event["message"].as_str().is_some_and(|text| text.contains("began before")), older);
+        }
+        assert!(rig.pipeline.is_empty());
+    }
+}

@@ -16,6 +16,22 @@ pub struct Counts {
     pub blank: u64,
     /// Lines that are none of these.
     pub malformed: u64,
+    /// The number of the first of them, from 1.
+    pub first_malformed: Option<u64>,
+}
+
+impl Counts {
+    /// Lines that have ended.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.secrets + self.ignored + self.blank + self.malformed
+    }
+
+    fn malformed(&mut self) {
+        let number = self.lines() + 1;
+        self.first_malformed.get_or_insert(number);
+        self.malformed += 1;
+    }
 }
 
 /// A reader of key logs.
@@ -82,7 +98,7 @@ impl KeyLog {
     fn end_line(&mut self, out: &mut impl FnMut(ClientRandom, Label, Secret)) {
         let mut line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.too_long) {
-            self.counts.malformed += 1;
+            self.counts.malformed();
         } else {
             self.read(&line, out);
         }
@@ -100,13 +116,17 @@ impl KeyLog {
         let (Some(name), Some(random), Some(secret), None) =
             (words.next(), words.next(), words.next(), words.next())
         else {
-            self.counts.malformed += 1;
+            self.counts.malformed();
             return;
         };
         let Some(label) = Label::from_name(name) else {
             let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
             let known_form = name.iter().all(is_name) && !name.is_empty();
-            *if known_form { &mut self.counts.ignored } else { &mut self.counts.malformed } += 1;
+            if known_form {
+                self.counts.ignored += 1;
+            } else {
+                self.counts.malformed();
+            }
             return;
         };
         let (mut client_random, mut bytes) = ([0; 32], [0; 48]);
@@ -118,7 +138,7 @@ impl KeyLog {
                 self.counts.secrets += 1;
                 out(ClientRandom(client_random), label, secret);
             }
-            _ => self.counts.malformed += 1,
+            _ => self.counts.malformed(),
         }
     }
 }
@@ -180,7 +200,8 @@ mod tests {
             expected.0,
             [(Label::Master, 48), (Label::ServerApplication, 32), (Label::ClientEarly, 32)]
         );
-        assert_eq!(expected.1, Counts { secrets: 3, ignored: 2, blank: 2, malformed: 5 });
+        let first_malformed = Some(7); // A name and a random value, and no secret.
+        assert_eq!(expected.1, Counts { secrets: 3, ignored: 2, blank: 2, malformed: 5, first_malformed });
         for at in 0..text.len() {
             let (one, two) = text.as_bytes().split_at(at);
             assert_eq!(read(&[one, two]), expected, "{at}");
@@ -198,7 +219,8 @@ mod tests {
             let counts = log.counts();
             let lines = bytes.split(|byte| *byte == b'\n').count() as u64
                 - u64::from(bytes.is_empty() || bytes.ends_with(b"\n"));
-            prop_assert_eq!(counts.secrets + counts.ignored + counts.blank + counts.malformed, lines);
+            prop_assert_eq!(counts.lines(), lines);
+            prop_assert_eq!(counts.first_malformed.is_some(), counts.malformed > 0);
         }
     }
 }

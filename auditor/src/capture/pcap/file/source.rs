@@ -1,13 +1,16 @@
 //! A window over a file that is read once, from front to back.
 //!
-//! Consumes any `Read`, lends whole blocks. Invariant: the buffer grows with what was read, not with what was asked for.
+//! Consumes any `Read`, lends whole blocks. Invariants: the buffer grows with what was read, not with what was asked for; it
+//! is wiped when it is given back, for a capture can hold secrets.
 
 use std::io::{ErrorKind, Read};
+
+use zeroize::Zeroize as _;
 
 use super::PcapError;
 
 /// Bytes asked for at once.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 pub(super) struct Source<R> {
     reader: R,
@@ -16,6 +19,12 @@ pub(super) struct Source<R> {
     start: usize,
     /// Bytes consumed.
     offset: u64,
+}
+
+impl<R> Drop for Source<R> {
+    fn drop(&mut self) {
+        self.buffer.zeroize();
+    }
 }
 
 impl<R: Read> Source<R> {
@@ -36,7 +45,7 @@ impl<R: Read> Source<R> {
                 self.start = 0;
             }
             let held = self.buffer.len();
-            self.buffer.resize(held + CHUNK, 0);
+            self.grow(held + CHUNK);
             let room = self.buffer.get_mut(held..).unwrap_or_default();
             let read = match self.reader.read(room) {
                 Ok(read) => read,
@@ -58,6 +67,17 @@ impl<R: Read> Source<R> {
         Ok(rest.get(..len).unwrap_or(rest))
     }
 
+    /// Makes the buffer this long. What is moved leaves nothing behind.
+    fn grow(&mut self, len: usize) {
+        if len > self.buffer.capacity() {
+            let mut larger = Vec::with_capacity(len.next_power_of_two());
+            larger.extend_from_slice(&self.buffer);
+            self.buffer.zeroize();
+            self.buffer = larger;
+        }
+        self.buffer.resize(len, 0);
+    }
+
     /// The next `len` bytes; none at the end of the file, an error if it ends within them.
     pub(super) fn block(&mut self, len: usize) -> Result<Option<&[u8]>, PcapError> {
         let offset = self.offset;
@@ -77,7 +97,11 @@ impl<R: Read> Source<R> {
 
     /// Steps over `len` bytes that need not fit in the buffer.
     pub(super) fn skip(&mut self, len: usize) -> Result<(), PcapError> {
-        let block = self.offset;
+        self.skip_of(len, self.offset)
+    }
+
+    /// The same, of a block that starts at `block`.
+    pub(super) fn skip_of(&mut self, len: usize, block: u64) -> Result<(), PcapError> {
         let mut left = len;
         while left > 0 {
             let there = self.up_to(left.min(CHUNK))?.len();

@@ -115,11 +115,10 @@ fn sections_and_interfaces() {
     out.section();
     out.interface(113, 0, &[]);
     out.interface(1, 0, &[]);
-    // What stands in for a packet of the older, obsolete kind, statistics, secrets, a custom block.
+    // What stands in for a packet of the older, obsolete kind, statistics, a custom block.
     for kind in [2, 4, 5, 0x0bad, 0x0ead_beef] {
         out.block(kind, b"skipped");
     }
-    out.block(10, b"secret");
     let (first, rest) = talk.packets.split_at(4);
     for tcp in first {
         let packet = tcp.ethernet();
@@ -136,7 +135,7 @@ fn sections_and_interfaces() {
     let outcome = Outcome::of(&out.bytes, &Options::default());
     assert_eq!(outcome.texts(outcome.only()), ("ping".to_owned(), "pong".to_owned()));
     let counters = &outcome.counters;
-    assert_eq!((counters.skipped_blocks, counters.secrets_blocks, counters.unknown_link), (5, 1, 1));
+    assert_eq!((counters.skipped_blocks, counters.unknown_link), (5, 1));
     assert!(outcome.error.is_none());
 }
 

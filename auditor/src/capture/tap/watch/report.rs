@@ -39,6 +39,26 @@ pub struct FileCoverage {
     pub problems: Vec<Problem>,
 }
 
+/// What could be tapped of a cgroup, process by process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// By their numbers.
+    pub processes: Vec<ProcessCoverage>,
+    /// Mappings of files beyond the bound.
+    pub files_beyond: u64,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessCoverage {
+    /// As this process's pid namespace numbers it; 0 if it is not visible from here.
+    pub pid: u32,
+    /// Its command, as the kernel shows it (at most 15 bytes, set by the process itself).
+    pub command: String,
+    /// The files with TLS code that it runs; none if it may not be looked at.
+    pub files: Option<Vec<FileCoverage>>,
+}
+
 impl Coverage {
     /// Whether both say the same of the same files, however many processes run them.
     #[must_use]
