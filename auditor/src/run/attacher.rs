@@ -3,6 +3,7 @@
 //! It never looks at traffic. All it takes from the other process is `Answer`s.
 
 use std::fs;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -190,7 +191,7 @@ impl Attacher<'_> {
     fn supervise(&mut self, signals: &SignalFd, decoder: &mut Decoder) -> Result<Ended, RunError> {
         let mut looked = Instant::now();
         loop {
-            self.wait(signals, decoder, looked + LOOK)?;
+            let closed = self.wait(signals, decoder, looked + LOOK)?;
             while let Some(signal) = signals.read_signal().map_err(system("receive signals"))? {
                 match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                     Some(Signal::SIGTERM | Signal::SIGINT) => return Ok(Ended::Asked),
@@ -198,7 +199,7 @@ impl Attacher<'_> {
                     _ => {}
                 }
             }
-            if decoder.process.try_wait().map_err(RunError::Spawn)?.is_some() {
+            if closed || decoder.process.try_wait().map_err(RunError::Spawn)?.is_some() {
                 return Ok(Ended::Failed);
             }
             if looked.elapsed() >= LOOK {
@@ -215,17 +216,18 @@ impl Attacher<'_> {
         }
     }
 
-    /// Waits until something is to be done, at `end` at the latest.
-    fn wait(&self, signals: &SignalFd, decoder: &Decoder, end: Instant) -> Result<(), RunError> {
+    /// Waits until something is to be done, at `end` at the latest; gives whether the decoding process has closed the channel.
+    fn wait(&self, signals: &SignalFd, decoder: &Decoder, end: Instant) -> Result<bool, RunError> {
         let taps = || self.targets.iter().filter_map(|watched| watched.attached.as_ref());
-        let descriptors = [signals.as_fd(), decoder.channel.as_fd()].into_iter();
-        let descriptors = descriptors.chain(taps().filter_map(|(_, _, taps)| taps.descriptor()));
-        let mut polled: Vec<_> = descriptors.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let readable = iter::once(signals.as_fd()).chain(taps().filter_map(|(_, _, taps)| taps.descriptor()));
+        // Only for its end: one that sends what nobody reads must not keep this process awake.
+        let mut polled = vec![PollFd::new(decoder.channel.as_fd(), PollFlags::empty())];
+        polled.extend(readable.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let end = taps().filter_map(|(_, _, taps)| taps.due()).fold(end, Instant::min);
         let left = end.saturating_duration_since(Instant::now());
         poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO))
             .map_err(system("wait"))?;
-        Ok(())
+        Ok(polled.first().is_some_and(|channel| channel.any().unwrap_or_default()))
     }
 
     fn look_at_manifests(&mut self, decoder: &Decoder) -> Result<(), RunError> {
@@ -281,7 +283,7 @@ impl Attacher<'_> {
                 return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             // The channel ends with the process.
-            let mut polled = [PollFd::new(decoder.channel.as_fd(), PollFlags::POLLIN)];
+            let mut polled = [PollFd::new(decoder.channel.as_fd(), PollFlags::empty())];
             poll(&mut polled, PollTimeout::from(100_u16)).map_err(system("wait"))?;
         }
         error!("The decoding process does not end; it is killed, and what it held is lost");
