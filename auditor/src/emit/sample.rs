@@ -107,10 +107,17 @@ fn client() -> Client {
 }
 
 fn tls() -> Tls {
-    let certificate = |byte, subject| TlsCertificate {
-        sha256: Digest([byte; 32]),
-        subject: some(subject),
-        not_after: Some(Timestamp(TIME + 86_400_000_000_000)),
+    let certificate = |byte, subject, name| {
+        Arc::new(TlsCertificate {
+            sha256: Digest([byte; 32]),
+            subject: some(subject),
+            alternative_names: vec![text(name)],
+            alternative_names_left_out: Count::new(2),
+            issuer: some("CN=Example CA"),
+            serial_number: some("04a1"),
+            not_before: Some(Timestamp(TIME - 86_400_000_000_000)),
+            not_after: Some(Timestamp(TIME + 86_400_000_000_000)),
+        })
     };
     Tls {
         version: Some(TlsVersion::Tls13),
@@ -120,8 +127,17 @@ fn tls() -> Tls {
         alpn: some("h2"),
         ja4: some("t13d1516h2_8daaf6152771_02713d6af862"),
         resumed: Some(false),
-        certificate: Some(certificate(0xc3, "CN=shop.example.com")),
-        client_certificate: Some(certificate(0xd4, "CN=alice")),
+        ech_offered: Some(false),
+        handshake: TlsHandshake::Completed,
+        alerts: vec![TlsAlert {
+            from: TlsSide::Client,
+            fatal: true,
+            in_handshake: false,
+            description: text("internal_error"),
+        }],
+        certificate: Some(certificate(0xc3, "CN=shop.example.com", "DNS:shop.example.com")),
+        client_certificate_requested: Some(true),
+        client_certificate: Some(certificate(0xd4, "CN=alice", "URI:spiffe://example.com/alice")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `connection`: what is told of a connection at its end.
 
-use super::{Builder, client, tls};
+use super::{Builder, client};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{self, Party};
@@ -100,7 +100,7 @@ impl Builder {
             translated: party.translated.map(|tuple| tuple.remote.into()),
             client: client::of_connection(party, &self.settings),
             protocol,
-            tls: party.tls.as_deref().map(tls::facts),
+            tls: self.certificates.facts(party),
             requests: Count::new(end.requests),
             bytes_received: Count::new(end.received),
             bytes_sent: Count::new(end.sent),
