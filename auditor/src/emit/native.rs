@@ -224,6 +224,8 @@ mod tests {
             keys("/tls/certificate"),
             "sha256 subject alternative_names alternative_names_left_out issuer serial_number not_before not_after"
         );
+        assert_eq!(keys("/http"), "version stream request response tunnel grpc");
+        assert_eq!(keys("/http/grpc"), "service method status");
         assert_eq!(
             keys("/http/request"),
             "method scheme host path query query_masked user_agent referer id trace_id head_bytes body_bytes"

@@ -172,6 +172,7 @@ fn http() -> Http {
             response_bytes: Count::new(56_000),
             duration_us: Some(Count::new(90_000_000)),
         }),
+        grpc: Some(Grpc { service: text("shop.v1.Cart"), method: text("Add"), status: Some(5) }),
     }
 }
 
