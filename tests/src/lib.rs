@@ -15,6 +15,7 @@ pub mod manifests;
 pub mod namespace;
 pub mod net;
 pub mod origin;
+pub mod pki;
 pub mod process;
 pub mod raw;
 pub mod server;

@@ -9,6 +9,7 @@ mod forged;
 mod haproxy;
 mod hardship;
 mod http2;
+mod mutual;
 mod nginx;
 mod odd;
 mod proxied;
