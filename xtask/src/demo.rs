@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     commands::require_root("cgroups are made, and programs attached to them")?;
-    setup::run(&setup::Arguments { yes: arguments.yes })?;
+    setup::run(&setup::Arguments { yes: arguments.yes, all: false })?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     say("building the auditor");
     auditor::binary()?;

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     commands::require_root("the end-to-end tests make cgroups and attach programs to them")?;
-    setup::run(&setup::Arguments { yes: arguments.yes })?;
+    setup::run(&setup::Arguments { yes: arguments.yes, all: arguments.all })?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     if arguments.all {
         fuzz()?;

@@ -6,6 +6,7 @@
 mod bed;
 mod caddy;
 mod forged;
+mod grpc;
 mod haproxy;
 mod hardship;
 mod http2;
@@ -18,3 +19,4 @@ mod replay;
 mod tls;
 mod traffic;
 mod upgrade;
+mod worker_reload;
