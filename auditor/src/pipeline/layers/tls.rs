@@ -135,9 +135,9 @@ impl Secure {
         self.tls.facts().client_random
     }
 
-    /// The same, if they would serve: for records that wait, or for what follows those that were given up.
-    pub(super) fn awaits(&self) -> Option<ClientRandom> {
-        self.client_random().filter(|_| self.tls.wants_secrets())
+    /// Whether secrets would serve: for records that wait, or for what follows those that were given up.
+    pub(super) fn awaits(&self) -> bool {
+        self.tls.wants_secrets()
     }
 
     /// Whether something is held back until a certain time.
