@@ -19,5 +19,6 @@ pub mod origin;
 pub mod pki;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod server;
 pub mod wait;

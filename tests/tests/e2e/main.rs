@@ -4,7 +4,9 @@
 //! programs attached. `cargo xtask test` runs them with all that they need.
 
 mod bed;
+mod browser;
 mod caddy;
+mod datagrams;
 mod forged;
 mod grpc;
 mod haproxy;
@@ -13,6 +15,7 @@ mod http2;
 mod mutual;
 mod nginx;
 mod odd;
+mod passthrough;
 mod proxied;
 mod reload;
 mod replay;
