@@ -204,8 +204,8 @@ fn register<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, random: C
     let party = Arc::clone(&connection.party);
     let same = pipeline.hellos.entry(random).or_default();
     if party.leg == Leg::Backend {
-        let from = same.iter().filter_map(|same| Some((*same, &pipeline.connections.get(same)?.party)));
-        let from = from.filter(|(_, from)| from.leg == Leg::Client && from.passed.is_none()).next();
+        let mut from = same.iter().filter_map(|same| Some((*same, &pipeline.connections.get(same)?.party)));
+        let from = from.find(|(_, from)| from.leg == Leg::Client && from.passed.is_none());
         if let Some((client, from)) = from.map(|(client, from)| (client, from.tuple.remote)) {
             let to = party.translated.unwrap_or(party.tuple).remote;
             for (end, other) in [(client, to), (id, from)] {

@@ -50,7 +50,6 @@ fn visit(url: &str, server: SocketAddr) -> Result<String> {
 }
 
 #[test]
-#[expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
 fn chromium() -> Result<()> {
     let skip = |why: &str| writeln!(std::io::stderr(), "SKIPPED e2e::browser: {why}");
     if std::env::var_os("AUDITOR_TEST_ALL").is_none() {
