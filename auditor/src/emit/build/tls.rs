@@ -108,9 +108,22 @@ fn alternative_name(name: &AlternativeName) -> Text {
     }
 }
 
+/// The number that two's complement stands for (X.690, 8.3.3), as `openssl x509 -serial` and others write it: without the
+/// sign's octet. A negative one breaks RFC 5280, 4.1.2.2, and has a sign.
 fn serial_number(bytes: &[u8]) -> Text {
-    let mut digits = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
+    let mut magnitude = bytes.to_vec();
+    let mut digits = String::with_capacity(2 * bytes.len() + 1);
+    if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
+        digits.push('-');
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    while let [0, _, ..] = magnitude.as_slice() {
+        magnitude.remove(0);
+    }
+    for byte in magnitude {
         // Writing to a String cannot fail.
         let _: std::fmt::Result = write!(digits, "{byte:02x}");
     }
@@ -126,4 +139,26 @@ pub(super) fn sni_differs(facts: Option<&Facts>, head: Option<&Head>) -> Option<
     let name = facts?.server_name.as_deref()?;
     let host = head?.host_lowercase()?;
     (!host.as_bytes().eq_ignore_ascii_case(name)).then(|| Text::from_static("sni_differs_from_host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_written_as_numbers() {
+        // By `openssl asn1parse` of `02 LEN BYTES`.
+        let cases: [(&[u8], &str); 7] = [
+            (&[0x04, 0xa1], "04a1"),
+            (&[0x00, 0xc7, 0x89], "c789"),
+            (&[0x00], "00"),
+            (&[0xc7, 0x89], "-3877"),
+            (&[0x80], "-80"),
+            (&[0xff, 0x00], "-0100"),
+            (&[0xff], "-01"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(&*serial_number(bytes), expected, "{bytes:02x?}");
+        }
+    }
 }

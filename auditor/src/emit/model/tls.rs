@@ -108,7 +108,8 @@ pub struct TlsCertificate {
     pub alternative_names_left_out: Count,
     /// Issuer, RFC 4514.
     pub issuer: Option<Text>,
-    /// Serial number, hexadecimal, two digits a byte.
+    /// Serial number, hexadecimal, two digits a byte, without an octet for the sign; a negative one, which is against the rules,
+    /// with `-`.
     pub serial_number: Option<Text>,
     /// Start of its validity; null as well where it is before 1970.
     pub not_before: Option<Timestamp>,
