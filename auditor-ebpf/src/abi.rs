@@ -5,7 +5,7 @@
 //! (RFC 4291, 2.5.5.2); ports and numbers are in host order.
 
 /// Raised with every change of a layout in this file; two sides that disagree must not share maps.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Bytes that entered the controller through the socket.
 pub const INGRESS: u8 = 0;
@@ -152,7 +152,7 @@ pub struct Closed {
     pub how: u32,
 }
 
-/// Why something was counted, in the array of counters: index is `cpu * COUNTERS + reason`.
+/// Why something was counted, in the array of counters: index is `DATAGRAM_CELLS + cpu * COUNTERS + reason`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
@@ -164,7 +164,7 @@ pub enum Counter {
     UnwantedBytes = 2,
     /// Packets whose IP or TCP header could not be read, or fragments.
     Unreadable = 3,
-    /// Packets of a transport other than TCP.
+    /// Packets of a transport other than TCP and UDP.
     NotTcp = 4,
     /// Sockets for which no state could be kept.
     NoState = 5,
@@ -180,13 +180,19 @@ pub enum Counter {
     TapUnreadable = 10,
     /// Of those: with a label, or a length, that no TLS version has.
     TapForeignLabel = 11,
+    /// Packets of UDP.
+    Udp = 12,
 }
+
+/// Cells of UDP at the start of the array of counters, of all CPUs: at twice the controller's port the packets, behind it the
+/// bytes of payload.
+pub const DATAGRAM_CELLS: u32 = 2 * 65_536;
 
 /// Cells per CPU in the array of counters.
 pub const COUNTERS: u32 = 16;
 
 /// Names of the counters, by number, for reports.
-pub const COUNTER_NAMES: [&str; 12] = [
+pub const COUNTER_NAMES: [&str; 13] = [
     "ring_full",
     "ring_full_bytes",
     "unwanted_bytes",
@@ -199,6 +205,7 @@ pub const COUNTER_NAMES: [&str; 12] = [
     "tap_hit",
     "tap_unreadable",
     "tap_foreign_label",
+    "udp",
 ];
 
 /// Most bytes copied from one packet. On loopback packets of more than 64 KiB are common; "big TCP" allows up to 512 KiB.

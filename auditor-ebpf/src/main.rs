@@ -26,6 +26,8 @@
 #[cfg(target_arch = "bpf")]
 mod connection;
 #[cfg(target_arch = "bpf")]
+mod datagram;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod packet;

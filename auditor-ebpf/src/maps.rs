@@ -6,7 +6,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter};
+use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter, DATAGRAM_CELLS};
 use auditor_ebpf::window::{WANT_CELLS, unpack_want, want_cell};
 use aya_ebpf::bindings::{
     BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE,
@@ -108,9 +108,9 @@ pub(crate) fn forget(socket: *mut bpf_sock) {
 #[map]
 static WANTS: Array<u64> = Array::with_max_entries(WANT_CELLS, BPF_F_MMAPABLE);
 
-/// What was counted, by CPU. The size is set when loading, from the number of possible CPUs.
+/// What was counted: UDP by port, all else by CPU. The size is set when loading, from the number of possible CPUs.
 #[map]
-static COUNTERS: Array<u64> = Array::with_max_entries(16 * CELLS_PER_CPU, BPF_F_MMAPABLE);
+static COUNTERS: Array<u64> = Array::with_max_entries(DATAGRAM_CELLS + 16 * CELLS_PER_CPU, BPF_F_MMAPABLE);
 
 /// Bytes of a turn that are always copied where requests travel. Set when loading.
 #[unsafe(no_mangle)]
@@ -159,9 +159,22 @@ pub(crate) fn limit(requests: bool) -> u64 {
 pub(crate) fn count(reason: Counter, amount: u64) {
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    if let Some(cell) = COUNTERS.get_ptr(cpu * CELLS_PER_CPU + reason as u32) {
+    add(DATAGRAM_CELLS + cpu * CELLS_PER_CPU + reason as u32, amount);
+}
+
+/// Counts a packet of UDP by the controller's port.
+#[inline(always)]
+pub(crate) fn count_datagrams(port: u32, packets: u64, bytes: u64) {
+    let cell = 2 * (port & 0xffff);
+    add(cell, packets);
+    add(cell + 1, bytes);
+}
+
+#[inline(always)]
+fn add(cell: u32, amount: u64) {
+    if let Some(cell) = COUNTERS.get_ptr(cell) {
         // SAFETY: a map's cell is valid and aligned for the length of the program. Atomic because a softirq may
-        // interrupt a program on the same CPU between load and store.
+        // interrupt a program on the same CPU between load and store, and for cells that all CPUs share.
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell.cast_mut(), amount) };
     }
 }

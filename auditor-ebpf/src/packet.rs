@@ -1,4 +1,4 @@
-//! Where things are in a packet: IPv4 and IPv6 with extension headers, then TCP.
+//! Where things are in a packet: IPv4 and IPv6 with extension headers, then TCP, or where UDP begins.
 //!
 //! Reads through `bpf_skb_load_bytes` (works on packets in fragments of memory), from the network header, where the
 //! context of `cgroup_skb` begins.
@@ -11,6 +11,7 @@ use auditor_ebpf::abi::{INGRESS, Tuple};
 /// Protocol numbers of an IP header (IANA "Assigned Internet Protocol Numbers").
 const HOP_BY_HOP: u8 = 0;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
@@ -44,6 +45,8 @@ pub(crate) struct Packet {
 /// What a packet turned out to be.
 pub(crate) enum Parsed {
     Tcp(Packet),
+    /// UDP, whose header begins here.
+    Udp(u32),
     Other,
     Unreadable,
 }
@@ -56,18 +59,22 @@ pub(crate) fn parse(skb: *mut __sk_buff) -> Parsed {
     let v4 = protocol == IPV4;
     let tcp_at = if v4 {
         let Some(header) = near::<20>(skb, 0) else { return Parsed::Unreadable };
-        if header[9] != TCP {
-            return Parsed::Other;
+        let at = u32::from(header[0] & 0xf) * 4;
+        match header[9] {
+            TCP => {}
+            UDP => return Parsed::Udp(at),
+            _ => return Parsed::Other,
         }
         // RFC 791, 3.1: a fragment has an offset or "more fragments".
         if (u16::from_be_bytes([header[6], header[7]]) & 0x3fff) != 0 {
             return Parsed::Unreadable;
         }
-        u32::from(header[0] & 0xf) * 4
+        at
     } else if protocol == IPV6 {
         let Some([next]) = near::<1>(skb, 6) else { return Parsed::Unreadable };
         match skip_extensions(skb, next) {
             (TCP, at) => at,
+            (UDP, at) => return Parsed::Udp(at),
             (FRAGMENT, _) => return Parsed::Unreadable,
             _ => return Parsed::Other,
         }

@@ -46,6 +46,7 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     }
     let packet = match parse(skb) {
         Parsed::Tcp(packet) => packet,
+        Parsed::Udp(at) => return crate::datagram::observe(skb, socket, at),
         Parsed::Other => return count(Counter::NotTcp, 1),
         Parsed::Unreadable => return count(Counter::Unreadable, 1),
     };

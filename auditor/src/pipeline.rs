@@ -66,11 +66,14 @@ pub struct Pipeline<F> {
     opened: HashSet<(SocketAddr, SocketAddr)>,
     /// Where the controller listens, for connections whose start was not seen.
     listeners: HashSet<SocketAddr>,
+    /// Ports at which it has accepted connections.
+    ports: HashSet<u16>,
     early: Early,
     /// Secrets, and what else connections with TLS share.
     tls: Context,
-    /// Connections that secrets would serve, by the name of those; at most one for each connection followed.
-    awaiting: HashMap<ClientRandom, ConnectionId>,
+    /// Connections that speak TLS, by the random value of their `ClientHello`, which is the name of their secrets: one, or as
+    /// many as it was passed on over; at most [`record::MAX_SAME_HELLO`], as a client can send one again and again.
+    hellos: HashMap<ClientRandom, Vec<ConnectionId>>,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
     waiting: foldhash::HashSet<ConnectionId>,
@@ -102,9 +105,10 @@ impl<F: Feedback> Pipeline<F> {
             connections: foldhash::HashMap::default(),
             opened: HashSet::new(),
             listeners: HashSet::new(),
+            ports: HashSet::new(),
             early: Early::default(),
             tls: Context::default(),
-            awaiting: HashMap::new(),
+            hellos: HashMap::new(),
             legs: Legs::default(),
             waiting: foldhash::HashSet::default(),
             holding: Vec::new(),
@@ -161,6 +165,19 @@ impl<F: Feedback> Pipeline<F> {
         self.coverage.count(loss, count, bytes, self.now);
     }
 
+    /// Packets of UDP came or went at a port of the controller's. Where it serves HTTP as well, they are HTTP/3 for all that is
+    /// known; elsewhere they are its own, to a name server for example.
+    pub fn datagrams(&mut self, port: u16, packets: u64, bytes: u64) {
+        /// Where a client expects HTTP/3 that was told of no other port (RFC 9114, 3.1).
+        const HTTPS: u16 = 443;
+        let listens = self.ports.contains(&port) || self.listeners.iter().any(|known| known.port() == port);
+        if listens || port == HTTPS {
+            self.coverage.datagrams(port, packets, bytes, self.now);
+        } else {
+            self.lost(Loss::NotTcp, packets, bytes);
+        }
+    }
+
     /// Time has passed: gives up what was waited for long enough, and reports what is due.
     pub fn tick(&mut self, now: Nanos) {
         self.now = self.now.max(now);
@@ -203,7 +220,7 @@ impl<F: Feedback> Pipeline<F> {
         self.connections.is_empty()
             && self.opened.is_empty()
             && self.waiting.is_empty()
-            && self.awaiting.is_empty()
+            && self.hellos.is_empty()
             && self.held == 0
             && self.early.is_empty()
             && self.legs.is_empty()

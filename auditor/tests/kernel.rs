@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{Read, Write, stderr};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use auditor::capture::kernel::parse::parse;
 use auditor::capture::kernel::ring::Ring;
 use auditor::capture::record::{Direction, Record};
 use auditor::target::Host;
+use auditor_ebpf::abi::Counter;
 
 /// Longer than any of these takes; nothing waits for it unless it fails.
 const LONG: Duration = Duration::from_secs(30);
@@ -147,4 +148,38 @@ fn nothing_stays_attached() {
     assert!(child.wait().unwrap().success());
     let (reader, _) = Reader::new(handles);
     assert_eq!(reader.ring.waiting(), 0);
+}
+
+/// What UDP carries is counted by the port of the one who is looked at, both ways, and nothing else of it.
+#[test]
+fn datagrams_are_counted() {
+    let Some(cgroup) = Cgroup::new("datagrams") else { return };
+    let attachment = cgroup.attach();
+    let handles = attachment.handles().unwrap();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let counters = Counters::new(&handles.counters, handles.cpus).unwrap();
+        let before: u64 = counters.datagrams().map(|(_, [packets, _])| packets).sum();
+        let peer = UdpSocket::bind(address).unwrap();
+        peer.set_read_timeout(Some(LONG)).unwrap();
+        let to = peer.local_addr().unwrap();
+        let [host, port] = [to.ip().to_string(), to.port().to_string()];
+        let script = format!(
+            "exec 3<>/dev/udp/{host}/{port}; printf hello >&3; printf 'hello again' >&3; head -c 3 <&3 >/dev/null"
+        );
+        let mut child = cgroup.bash(&script);
+        let mut bytes = [0; 64];
+        let (len, from) = peer.recv_from(&mut bytes).unwrap();
+        assert_eq!(&bytes[..len], b"hello");
+        peer.recv_from(&mut bytes).unwrap();
+        peer.send_to(b"you", from).unwrap();
+        assert!(child.wait().unwrap().success());
+        let told: Vec<_> = counters.datagrams().filter(|(port, _)| *port == from.port()).collect();
+        assert_eq!(told, [(from.port(), [3, 5 + 11 + 3])], "{address}");
+        let all: u64 = counters.datagrams().map(|(_, [packets, _])| packets).sum();
+        assert_eq!(all - before, 3);
+    }
+    let counters = Counters::new(&handles.counters, handles.cpus).unwrap().read();
+    assert_eq!(counters[Counter::Udp as usize], 6);
+    assert_eq!(counters.iter().sum::<u64>(), 6, "{counters:?}");
+    drop(attachment);
 }

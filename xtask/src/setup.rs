@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Do not ask. So it is also where the variable CI is set.
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Also what only `cargo xtask test --all` needs: rustup's nightly toolchain and cargo-fuzz.
+    /// Also what only `cargo xtask test --all` needs: rustup's nightly toolchain, cargo-fuzz, Chromium.
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -48,19 +48,33 @@ const fn package(name: &'static str, brings: &'static str, why: &'static str) ->
 }
 
 /// For the tests, the demo and the benchmark.
-const SERVERS: [Package; 11] = [
+const SERVERS: [Package; 13] = [
     package("nginx-core", "nginx", "a real ingress to audit, and its backends"),
+    package(
+        "libnginx-mod-stream",
+        "/usr/lib/nginx/modules/ngx_stream_module.so",
+        "its module that passes TLS on without ending it",
+    ),
     package("haproxy", "haproxy", "a real ingress to audit"),
     package("caddy", "caddy", "a real ingress to audit"),
     package("curl", "curl", "the client that sends the traffic"),
     package("openssl", "openssl", "makes the certificates of the tests, and speaks TLS in them"),
     package("nghttp2-client", "h2load", "the client that makes load over HTTP/2"),
+    package(
+        "python3-grpcio",
+        "/usr/lib/python3/dist-packages/grpc/__init__.py",
+        "a client and a server of gRPC",
+    ),
     package("wrk", "wrk", "the client that makes load"),
     package("tshark", "tshark", "an independent decoder to compare with"),
     package("bpftool", "bpftool", "shows the attached programs and what they cost"),
     package("iproute2", "ip", "network namespaces of the tests"),
     package("util-linux", "setpriv", "ends a test's server when the test dies"),
 ];
+
+/// For what `cargo xtask test --all` tests beyond the rest.
+const LARGE: [Package; 1] =
+    [package("chromium-headless-shell", "chromium-headless-shell", "a browser, as a client")];
 
 /// To build bpf-linker.
 const FOR_THE_LINKER: [Package; 5] = [
@@ -95,6 +109,9 @@ impl Package {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let linker = !linker_is_there();
     let mut missing: Vec<&Package> = SERVERS.iter().filter(|package| !package.is_there()).collect();
+    if arguments.all {
+        missing.extend(LARGE.iter().filter(|package| !package.is_there()));
+    }
     if linker {
         missing.extend(FOR_THE_LINKER.iter().filter(|package| !package.is_there()));
     }

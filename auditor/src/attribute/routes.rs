@@ -13,7 +13,8 @@
 //!   the controller. Each time the oldest.
 //!
 //! `ImplementationSpecific` is matched as Prefix and its decisions say so; regular expressions, canaries and the like are
-//! matters of a controller's dialect and absent here.
+//! matters of a controller's dialect and absent here. TLS that is passed on is one too, and only ingress-nginx's annotation
+//! for it is read: [`Routes::passthrough`].
 
 mod build;
 mod class;
@@ -51,6 +52,8 @@ pub struct Routes {
     /// By what follows the `*.`.
     wildcard: HashMap<Box<str>, Table>,
     any: Option<Table>,
+    /// Hosts whose TLS is passed on without being ended, and where to.
+    passthrough: HashMap<Box<str>, Arc<Route>>,
     /// The default backend of the oldest Ingress without rules.
     catch_all: Option<Arc<Route>>,
     /// The default backend of the oldest Ingress that has one.
@@ -270,6 +273,13 @@ impl Routes {
             }
             None => Decision { matched: Matched::None, reason: miss, route: None },
         }
+    }
+
+    /// Which rule declares that TLS for this server name is passed on without being ended; none if no rule does. Exact hosts
+    /// only: ingress-nginx compares the name as it is.
+    #[must_use]
+    pub fn passthrough(&self, name: &[u8]) -> Option<&Arc<Route>> {
+        self.passthrough.get(host::RequestHost::new(name).name())
     }
 
     /// What could not be used, at most [`MAX_PROBLEMS`].

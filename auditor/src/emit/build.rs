@@ -24,6 +24,7 @@ use crate::decode::legs::{Joined, Party};
 pub use connection::ConnectionEnd;
 pub use gap::{Gap, Moment};
 use route::RouteCache;
+use tls::Certificates;
 
 /// What events say beside what was seen, and what they may show.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub struct Builder {
     settings: Settings,
     attribution: Arc<Attribution>,
     routes: RouteCache,
+    certificates: Certificates,
     /// Tells events of no connection apart: by when their builder began, and their number in it.
     begun: u64,
     serial: u64,
@@ -62,7 +64,15 @@ impl Builder {
     /// a replay.
     #[must_use]
     pub fn new(settings: Settings, attribution: Arc<Attribution>, begun: Nanos) -> Self {
-        Self { settings, attribution, routes: RouteCache::default(), begun, serial: 0, shift: 0 }
+        Self {
+            settings,
+            attribution,
+            routes: RouteCache::default(),
+            certificates: Certificates::default(),
+            begun,
+            serial: 0,
+            shift: 0,
+        }
     }
 
     /// Judges by other objects from now on.

@@ -214,7 +214,18 @@ mod tests {
         );
         assert_eq!(keys("/controller"), "kind namespace pod container");
         assert_eq!(keys("/client"), "address port determined_by peer proxy_protocol forwarded_in forwarded");
-        assert_eq!(keys("/tls"), "version cipher group sni alpn ja4 resumed certificate client_certificate");
+        assert_eq!(
+            keys("/tls"),
+            "version cipher group sni alpn ja4 resumed ech_offered handshake alerts certificate \
+             client_certificate_requested client_certificate"
+        );
+        assert_eq!(keys("/tls/alerts/0"), "from fatal in_handshake description");
+        assert_eq!(
+            keys("/tls/certificate"),
+            "sha256 subject alternative_names alternative_names_left_out issuer serial_number not_before not_after"
+        );
+        assert_eq!(keys("/http"), "version stream request response tunnel grpc");
+        assert_eq!(keys("/http/grpc"), "service method status");
         assert_eq!(
             keys("/http/request"),
             "method scheme host path query query_masked user_agent referer id trace_id head_bytes body_bytes"

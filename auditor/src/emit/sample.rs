@@ -107,10 +107,17 @@ fn client() -> Client {
 }
 
 fn tls() -> Box<Tls> {
-    let certificate = |byte, subject| TlsCertificate {
-        sha256: Digest([byte; 32]),
-        subject: some(subject),
-        not_after: Some(Timestamp(TIME + 86_400_000_000_000)),
+    let certificate = |byte, subject, name| {
+        Arc::new(TlsCertificate {
+            sha256: Digest([byte; 32]),
+            subject: some(subject),
+            alternative_names: vec![text(name)],
+            alternative_names_left_out: Count::new(2),
+            issuer: some("CN=Example CA"),
+            serial_number: some("04a1"),
+            not_before: Some(Timestamp(TIME - 86_400_000_000_000)),
+            not_after: Some(Timestamp(TIME + 86_400_000_000_000)),
+        })
     };
     Box::new(Tls {
         version: Some(TlsVersion::Tls13),
@@ -120,8 +127,17 @@ fn tls() -> Box<Tls> {
         alpn: some("h2"),
         ja4: some("t13d1516h2_8daaf6152771_02713d6af862"),
         resumed: Some(false),
-        certificate: Some(certificate(0xc3, "CN=shop.example.com")),
-        client_certificate: Some(certificate(0xd4, "CN=alice")),
+        ech_offered: Some(false),
+        handshake: TlsHandshake::Completed,
+        alerts: vec![TlsAlert {
+            from: TlsSide::Client,
+            fatal: true,
+            in_handshake: false,
+            description: text("internal_error"),
+        }],
+        certificate: Some(certificate(0xc3, "CN=shop.example.com", "DNS:shop.example.com")),
+        client_certificate_requested: Some(true),
+        client_certificate: Some(certificate(0xd4, "CN=alice", "URI:spiffe://example.com/alice")),
     })
 }
 
@@ -156,6 +172,7 @@ fn http() -> Http {
             response_bytes: Count::new(56_000),
             duration_us: Some(Count::new(90_000_000)),
         }),
+        grpc: Some(Grpc { service: text("shop.v1.Cart"), method: text("Add"), status: Some(5) }),
     }
 }
 
@@ -257,6 +274,17 @@ fn connection() -> Connection {
         client: Some(client()),
         protocol: Protocol::Http1,
         tls: Some(tls()),
+        passthrough: Some(Passthrough {
+            route: Some(route()),
+            backend: UpstreamPeer {
+                address: Some(address("10.244.0.7")),
+                port: Some(8443),
+                service: some("vault"),
+                namespace: some("shop"),
+                pod: some("vault-0"),
+            },
+            agrees: Agrees::Yes,
+        }),
         requests: Count::new(3),
         bytes_received: Count::new(240),
         bytes_sent: Count::new(u64::MAX),
@@ -401,6 +429,7 @@ fn coverage() -> Coverage {
             cgroup: some("/kubepods.slice/pod1"),
             file: some("capture.pcapng"),
             connection: Some(connection),
+            udp_port: Some(443),
         }),
         count: Some(Count::new(1)),
         bytes: Some(Count::new(1448)),

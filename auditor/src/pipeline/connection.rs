@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) reset: Option<Direction>,
     /// What the source was last told.
     needed: [u64; 2],
+    /// It is known by its `ClientHello`.
+    pub(super) registered: bool,
     /// It is among those that are known to hold bytes.
     pub(super) listed: bool,
     /// The last time anything was seen.
@@ -56,6 +58,7 @@ impl Connection {
             foreign: None,
             reset: None,
             needed: start,
+            registered: false,
             listed: false,
             last: party.opened,
             party: Arc::new(party),
@@ -122,7 +125,7 @@ impl Connection {
         self.tell_waiting(scope, now);
     }
 
-    /// A secret has come that [`Self::awaits`] names.
+    /// A secret has come, and it [`Self::awaits`] some.
     pub(super) fn secrets_arrived(&mut self, time: Nanos, scope: &mut Scope<'_>) {
         self.layers.secrets_arrived(scope, &mut self.party, time);
     }
@@ -132,8 +135,8 @@ impl Connection {
         self.layers.client_random()
     }
 
-    /// The same, if they have not come and would serve.
-    pub(super) fn awaits(&self) -> Option<ClientRandom> {
+    /// Whether secrets would serve that have not come.
+    pub(super) fn awaits(&self) -> bool {
         self.layers.awaits()
     }
 

@@ -77,6 +77,8 @@ pub(super) struct Coverage {
     /// Single ones told since the last report of what was counted.
     singles: usize,
     counted: BTreeMap<(What, Reason), Gap>,
+    /// UDP where the controller listens, by port.
+    datagrams: BTreeMap<u16, Gap>,
     reported: Nanos,
     /// When TLS code was last tapped anew; none where nothing is (a replay).
     tapped: Option<Nanos>,
@@ -99,15 +101,17 @@ impl Coverage {
             self.singles += 1;
             self.single.push((Arc::clone(party), *trouble));
         } else {
-            self.add(told(trouble.reason), 1, trouble.bytes, trouble.time);
+            self.add(told(party, trouble.reason), 1, trouble.bytes, trouble.time);
         }
     }
 
+    /// Counts packets of UDP at a port where the controller listens.
+    pub(super) fn datagrams(&mut self, port: u16, packets: u64, bytes: u64, now: Nanos) {
+        grow(self.datagrams.entry(port).or_insert(Gap::at(now)), packets, bytes, now);
+    }
+
     fn add(&mut self, told: (What, Reason), count: u64, bytes: u64, now: Nanos) {
-        let gap = self.counted.entry(told).or_insert(Gap { count: 0, bytes: 0, since: now, until: now });
-        gap.count = gap.count.saturating_add(count);
-        gap.bytes = gap.bytes.saturating_add(bytes);
-        gap.until = gap.until.max(now);
+        grow(self.counted.entry(told).or_insert(Gap::at(now)), count, bytes, now);
     }
 
     /// Turns what is due into events.
@@ -121,6 +125,9 @@ impl Coverage {
         self.singles = 0;
         for ((what, reason), gap) in std::mem::take(&mut self.counted) {
             events.push(builder.counted(what, reason, &gap));
+        }
+        for (port, gap) in std::mem::take(&mut self.datagrams) {
+            events.push(builder.datagrams(port, &gap));
         }
     }
 
@@ -137,15 +144,21 @@ impl Coverage {
                 || trouble.time.saturating_add(TAP_DELAY) <= now
         };
         for (party, trouble) in self.single.extract_if(.., is_ripe) {
-            let (what, reason) = told(trouble.reason);
+            let (what, reason) = told(&party, trouble.reason);
             let late = reason == Reason::NoKey && tapped.is_some_and(|tapped| party.opened < tapped);
             events.push(builder.trouble(&party, what, reason, &trouble, late.then_some(TAPPED_LATER)));
         }
     }
 }
 
-/// How trouble is told.
-fn told(cause: Cause) -> (What, Reason) {
+fn grow(gap: &mut Gap, count: u64, bytes: u64, now: Nanos) {
+    gap.count = gap.count.saturating_add(count);
+    gap.bytes = gap.bytes.saturating_add(bytes);
+    gap.until = gap.until.max(now);
+}
+
+/// How trouble with a connection is told.
+fn told(party: &Party, cause: Cause) -> (What, Reason) {
     match cause {
         Cause::Malformed(malformed) => match malformed {
             Malformed::Tls => (What::NotCovered, Reason::NoKey),
@@ -167,6 +180,11 @@ fn told(cause: Cause) -> (What, Reason) {
         Cause::NoRequest => (What::Unreadable, Reason::UnexpectedResponse),
         Cause::Pipelined => (What::Unreadable, Reason::PendingLimit),
         Cause::Held => (What::Unreadable, Reason::HeldBytesLimit),
+        Cause::Tls(Encrypted::NoKey | Encrypted::KeyLate | Encrypted::NoHandshakeKey)
+            if party.passed.is_some() =>
+        {
+            (What::NotCovered, Reason::PassedThrough)
+        }
         Cause::Tls(cause) => encrypted(cause),
         Cause::AfterEnd => (What::Unreadable, Reason::AfterEnd),
     }

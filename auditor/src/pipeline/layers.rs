@@ -120,7 +120,7 @@ impl Layers {
         self.above.http.refused(offset);
     }
 
-    /// A secret has come that [`Self::awaits`] names.
+    /// A secret has come, and it [`Self::awaits`] some.
     pub(super) fn secrets_arrived(&mut self, scope: &mut Scope<'_>, party: &mut Arc<Party>, time: Nanos) {
         if let Transport::Tls(secure) = &mut self.above.transport {
             secure.secrets_arrived(&mut self.above.http, scope, party, time);
@@ -135,12 +135,9 @@ impl Layers {
         }
     }
 
-    /// The same, if they have not come and would serve.
-    pub(super) fn awaits(&self) -> Option<ClientRandom> {
-        match &self.above.transport {
-            Transport::Tls(secure) => secure.awaits(),
-            Transport::Unknown(_) | Transport::Plain => None,
-        }
+    /// Whether secrets would serve that have not come.
+    pub(super) fn awaits(&self) -> bool {
+        matches!(&self.above.transport, Transport::Tls(secure) if secure.awaits())
     }
 
     /// Whether something is held back until a certain time.

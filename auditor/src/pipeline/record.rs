@@ -22,6 +22,9 @@ use crate::emit::build::ConnectionEnd;
 /// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
 const MAX_EARLY: i64 = 1 << 20;
 
+/// How many connections with one `ClientHello` are known by it.
+pub(super) const MAX_SAME_HELLO: usize = 8;
+
 /// What the layers of a connection work with, borrowed beside the connection.
 macro_rules! scope {
     ($pipeline:ident) => {
@@ -70,7 +73,7 @@ fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tupl
         How::Joined => Leg::Backend,
     };
     let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
-    Party { id, tuple, translated: None, proxied: None, tls: None, how, opened, leg, internal }
+    Party { id, tuple, translated: None, proxied: None, tls: None, passed: None, how, opened, leg, internal }
 }
 
 /// Whether the controller's end of a connection is one of its listeners.
@@ -102,7 +105,7 @@ fn open<F: Feedback>(pipeline: &mut Pipeline<F>, party: Party, first: u32, start
             pipeline.opened.insert((tuple.local, tuple.remote));
         }
         How::Joined => pipeline.coverage.count(Loss::Joined, 1, 0, time),
-        How::Passive => {}
+        How::Passive => drop(pipeline.ports.insert(tuple.local.port())),
     }
     pipeline.connections.insert(id, Connection::new(party, start));
     for piece in pipeline.early.take(&tuple) {
@@ -179,10 +182,11 @@ fn take_segment<F: Feedback>(
             pipeline.feedback.needed(id, direction, offset);
         }
     }
-    if let Some(random) = connection.awaits() {
-        pipeline.awaiting.insert(random, id);
-    }
+    let said_hello = if connection.registered { None } else { connection.client_random() };
     pipeline.held = pipeline.held + now_held - held;
+    if let Some(random) = said_hello {
+        register(pipeline, id, random);
+    }
     decode(pipeline, id);
     if pipeline.holding.len() > 2 * pipeline.connections.len() + 1024 {
         relist(pipeline);
@@ -192,7 +196,31 @@ fn take_segment<F: Feedback>(
     }
 }
 
-/// A secret of TLS: kept, and used at once by the connection that waits for it.
+/// A `ClientHello` was read. One that went to a backend after a client had sent the same was passed on, TLS unended: nobody can
+/// know a random value of 32 bytes before it was sent (RFC 8446, C.1).
+fn register<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, random: ClientRandom) {
+    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    connection.registered = true;
+    let party = Arc::clone(&connection.party);
+    let same = pipeline.hellos.entry(random).or_default();
+    if party.leg == Leg::Backend {
+        let mut from = same.iter().filter_map(|same| Some((*same, &pipeline.connections.get(same)?.party)));
+        let from = from.find(|(_, from)| from.leg == Leg::Client && from.passed.is_none());
+        if let Some((client, from)) = from.map(|(client, from)| (client, from.tuple.remote)) {
+            let to = party.translated.unwrap_or(party.tuple).remote;
+            for (end, other) in [(client, to), (id, from)] {
+                if let Some(connection) = pipeline.connections.get_mut(&end) {
+                    Arc::make_mut(&mut connection.party).passed = Some(other);
+                }
+            }
+        }
+    }
+    if same.len() < MAX_SAME_HELLO {
+        same.push(id);
+    }
+}
+
+/// A secret of TLS: kept, and used at once by the connections that wait for it.
 fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &secret::Secret<'_>) {
     pipeline.now = pipeline.now.max(time);
     let named = secret.client_random.map(ClientRandom);
@@ -202,14 +230,21 @@ fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &se
     };
     pipeline.tls.secrets.insert(named, label, kept, time);
     let Some(random) = named else { return };
-    let Some(id) = pipeline.awaiting.remove(&random) else { return };
-    let Some(connection) = pipeline.connections.get_mut(&id) else { return };
+    let mut next = 0;
+    while let Some(id) = pipeline.hellos.get(&random).and_then(|same| same.get(next)).copied() {
+        next += 1;
+        serve(pipeline, id, time);
+    }
+}
+
+/// A secret has come that may serve a connection.
+fn serve<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, time: Nanos) {
+    let Some(connection) = pipeline.connections.get_mut(&id).filter(|connection| connection.awaits()) else {
+        return;
+    };
     let held = connection.held();
     connection.secrets_arrived(time, &mut scope!(pipeline));
     let left = connection.held();
-    if let Some(random) = connection.awaits() {
-        pipeline.awaiting.insert(random, id);
-    }
     if left > 0 && !std::mem::replace(&mut connection.listed, true) {
         pipeline.holding.push(id);
     }
@@ -304,11 +339,14 @@ fn end<F: Feedback>(
     how: End,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
-    // Whether or not it still waits. Another connection may bear the same name: the other end of a hop, or a forger's.
     if let Some(random) = connection.client_random()
-        && pipeline.awaiting.get(&random) == Some(&id)
+        && let Some(same) = pipeline.hellos.get_mut(&random)
     {
-        pipeline.awaiting.remove(&random);
+        // Others may bear the same name: the other end of a hop, or a forger's.
+        same.retain(|same| *same != id);
+        if same.is_empty() {
+            pipeline.hellos.remove(&random);
+        }
     }
     let held = connection.held();
     let mut scope = scope!(pipeline);

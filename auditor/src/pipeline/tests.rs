@@ -12,6 +12,7 @@ use crate::emit::native;
 
 mod forged;
 mod losses;
+mod passthrough;
 mod secure;
 
 const SECOND: Nanos = 1_000_000_000;
@@ -188,4 +189,32 @@ impl Rig {
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// Packets of UDP are told by port where the controller listens, each report what came since the one before.
+#[test]
+fn datagrams_are_told_by_port() {
+    let mut rig = Rig::new();
+    // The rig's connection was accepted at port 80.
+    for (port, packets) in [(80, 3), (443, 1), (53, 7), (80, 2)] {
+        rig.pipeline.datagrams(port, packets, packets * 100);
+    }
+    rig.later();
+    rig.pipeline.datagrams(80, 1, 50);
+    rig.later();
+    let told: Vec<_> = rig
+        .of_kind("coverage")
+        .map(|event| {
+            assert_eq!(event["what"], "not_covered");
+            let [count, bytes] = ["count", "bytes"].map(|name| event[name].as_u64().unwrap());
+            (event["reason"].as_str().unwrap(), event["subject"]["udp_port"].as_u64(), count, bytes)
+        })
+        .collect();
+    let expected = [
+        ("not_tcp", None, 7, 700),
+        ("udp", Some(80), 5, 500),
+        ("udp", Some(443), 1, 100),
+        ("udp", Some(80), 1, 50),
+    ];
+    assert_eq!(told, expected);
 }

@@ -1,5 +1,6 @@
 //! The thread that drains one ring: records in, events out, nothing in between leaves it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
@@ -73,7 +74,8 @@ impl Worker {
             let Input { ring, wants, counters, clock, pause } = input;
             // Made in its own thread: a pipeline never leaves it.
             let pipeline = pipeline(wants);
-            Work { ring, counters, clock, pause, pipeline, outlet, seen: [0; COUNTER_NAMES.len()] }
+            let seen = [0; COUNTER_NAMES.len()];
+            Work { ring, counters, clock, pause, pipeline, outlet, seen, datagrams: HashMap::new() }
                 .run(&orders)
         };
         Ok(Self { control, thread: thread::Builder::new().name(name).spawn(work)? })
@@ -105,6 +107,8 @@ struct Work {
     pipeline: Pipeline<Wants>,
     outlet: Outlet,
     seen: Counted,
+    /// Packets and bytes of UDP that were told of, by port.
+    datagrams: HashMap<u16, [u64; 2]>,
 }
 
 impl Work {
@@ -185,6 +189,18 @@ impl Work {
             let count = grown(counter);
             if count > 0 {
                 self.pipeline.lost(loss, count, bytes);
+            }
+        }
+        if grown(Counter::Udp) > 0 {
+            for (port, now) in self.counters.datagrams() {
+                let before = self.datagrams.insert(port, now).unwrap_or_default();
+                let [packets, bytes] = [0, 1].map(|which: usize| {
+                    let of = |counted: &[u64; 2]| counted.get(which).copied().unwrap_or_default();
+                    of(&now).saturating_sub(of(&before))
+                });
+                if packets > 0 {
+                    self.pipeline.datagrams(port, packets, bytes);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 use auditor::attribute::objects::ObjectName;
 use auditor::attribute::routes::{ClassFilter, Matched, Options, PathType, PortRef, Reason, Routes};
 
-use super::support::{decide, ingress, objects, routes, service};
+use super::support::{decide, ingress, objects, routes, service, service_of};
 
 /// Whether these paths of one kind match, and which: the rows of the documentation's table.
 #[track_caller]
@@ -271,4 +271,43 @@ fn a_host_with_many_paths_finds_each_of_them() {
         assert_eq!(service(&decide(&routes, "a.b", &format!("{path}/x"))), path.strip_prefix('/'));
     }
     assert_eq!(service(&decide(&routes, "a.b", "/app100")), None);
+}
+
+/// ingress-nginx's "SSL Passthrough": by exact name, to the Service behind `/`; the oldest Ingress of a host decides.
+#[test]
+fn passthrough_of_ingress_nginx() {
+    let annotated = |yaml: String, value: &str| {
+        let annotations =
+            format!("annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: \"{value}\"}}, ");
+        yaml.replace("metadata: {", &format!("metadata: {{{annotations}"))
+    };
+    let paths: &[_] = &[
+        ("a.b", "Prefix", "/", "root"),
+        ("a.b", "Prefix", "/api", "api"),
+        ("no.root", "Prefix", "/api", "api"),
+        ("*.wild", "Prefix", "/", "wild"),
+    ];
+    let passed = |yaml: &str, name: &str| {
+        let routes = routes(yaml);
+        routes.passthrough(name.as_bytes()).map(|route| service_of(route).to_owned())
+    };
+    let yaml = annotated(ingress("web", paths), "true");
+    for (name, expected) in [
+        ("a.b", Some("root")),
+        ("A.B", Some("root")),
+        ("no.root", None),
+        ("x.wild", None),
+        ("other", None),
+        ("", None),
+    ] {
+        assert_eq!(passed(&yaml, name).as_deref(), expected, "{name}");
+    }
+    assert_eq!(passed(&annotated(ingress("web", paths), "false"), "a.b"), None);
+    assert_eq!(passed(&annotated(ingress("web", paths), "yes"), "a.b"), None);
+    // None has a time of creation: the first by name decides.
+    let both = |first: &str, second: &str| {
+        annotated(ingress("one", paths), first) + &annotated(ingress("two", paths), second)
+    };
+    assert_eq!(passed(&both("true", "false"), "a.b").as_deref(), Some("root"));
+    assert_eq!(passed(&both("false", "true"), "a.b"), None);
 }

@@ -22,6 +22,10 @@ const LOG_FORMAT: &str = r#"log_format audit escape=json
       '"upstream_status":"$upstream_status","time":"$time_iso8601","client":"$remote_addr:$remote_port",'
       '"user_agent":"$http_user_agent","seconds":"$request_time"}';"#;
 
+/// Of Debian's `libnginx-mod-stream`.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+const LOG: &str = "access.log";
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Config<'a> {
@@ -57,8 +61,34 @@ impl Nginx {
     /// As for [`Self::start`].
     pub fn start_by(entry: &[String], cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
         let directory = TempDir::new()?;
+        let text = render(config, directory.path());
+        Self::start_in(directory, &text, entry, cgroup, config.listens)
+    }
+
+    /// nginx that passes connections on as they are. `stream`: the parts of that block. It writes no log.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_stream(cgroup: &Cgroup, stream: &str, listens: &[SocketAddr]) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let text = format!(
+            "load_module {STREAM_MODULE};\nuser root;\nworker_processes 1;\npid {}/nginx.pid;\nerror_log error.log \
+             warn;\nevents {{ worker_connections 1024; }}\nstream {{\n{stream}\n}}\n",
+            directory.path().display(),
+        );
+        fs::write(directory.path().join(LOG), [])?;
+        Self::start_in(directory, &text, &[], cgroup, listens)
+    }
+
+    fn start_in(
+        directory: TempDir,
+        text: &str,
+        entry: &[String],
+        cgroup: &Cgroup,
+        listens: &[SocketAddr],
+    ) -> Result<Self> {
         let path = directory.path().join("nginx.conf");
-        fs::write(&path, render(config, directory.path()))?;
+        fs::write(&path, text)?;
         let output = fs::File::create(directory.path().join("output"))?;
         let mut words = entry.iter().map(String::as_str).chain(["nginx"]);
         let mut nginx = command(words.next().unwrap_or("nginx"), Some(cgroup));
@@ -71,7 +101,7 @@ impl Nginx {
         ]);
         let process = Process::spawn("nginx", &mut nginx, &output)?;
         let mut server = Self { process, directory };
-        for listen in config.listens {
+        for listen in listens {
             let ready = wait_listening(*listen, || server.process.check_running());
             ready.with_context(|| format!("nginx said: {}", server.said()))?;
         }
@@ -102,7 +132,7 @@ impl Nginx {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.directory.path().join("access.log")
+        self.directory.path().join(LOG)
     }
 }
 

@@ -4,15 +4,20 @@
 //! programs attached. `cargo xtask test` runs them with all that they need.
 
 mod bed;
+mod browser;
 mod caddy;
 mod check;
+mod datagrams;
 mod forged;
+mod grpc;
 mod haproxy;
 mod hardship;
 mod http2;
 mod late_tap;
+mod mutual;
 mod nginx;
 mod odd;
+mod passthrough;
 mod proxied;
 mod reload;
 mod replay;
@@ -20,3 +25,4 @@ mod replay_tls;
 mod tls;
 mod traffic;
 mod upgrade;
+mod worker_reload;

@@ -87,9 +87,20 @@ impl Tls {
         // The level means nothing in TLS 1.3 (RFC 8446, 6).
         let fatal = level == 2 || tls13 && description != USER_CANCELED;
         if self.facts.alerts.len() < MAX_ALERTS {
-            let direction = self.direction(role);
-            self.facts.alerts.push(Alert { direction, fatal, description, time });
+            let (direction, in_handshake) = (self.direction(role), self.is_in_handshake(role));
+            self.facts.alerts.push(Alert { direction, fatal, description, in_handshake, time });
         }
+    }
+
+    /// Whether a side that sends an alert now is not done with the handshake yet.
+    fn is_in_handshake(&self, role: Role) -> bool {
+        let lane = self.lane(role);
+        if role == Role::Server && lane.stage == Stage::Application {
+            // A server changes keys before it has read the client's certificate (RFC 8446, 4.4.4). What it refuses the client
+            // for is then the first that it says under them, unless it has answered early (2, figure 1).
+            return lane.sequence <= 1 && lane.plain == 0;
+        }
+        !self.facts.completed
     }
 
     /// The end of a direction's plaintext. What follows it is not looked at (RFC 8446, 6.1).

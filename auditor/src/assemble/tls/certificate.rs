@@ -8,10 +8,16 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 use super::wire::Wire;
 
 /// How many alternative names are kept.
-const MAX_NAMES: usize = 64;
+const MAX_NAMES: usize = 32;
+
+/// How many bytes of alternative names are kept, all together: a client's are in the events of each of its requests.
+const MAX_NAMES_BYTES: usize = 4096;
 
 /// How long a name may be; longer ones are cut at a character.
 const MAX_NAME: usize = 1024;
+
+/// How long a serial number may be. RFC 5280, 4.1.2.2: at most 20 octets; some have one more for the sign.
+const MAX_SERIAL: usize = 32;
 
 /// A certificate. What could not be read is empty or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,32 +25,48 @@ pub struct Certificate {
     /// SHA-256 of its DER form.
     pub sha256: [u8; 32],
     /// Subject (RFC 4514).
-    pub subject: Option<Box<str>>,
+    pub subject: Option<Name>,
     /// Issuer (RFC 4514).
-    pub issuer: Option<Box<str>>,
-    /// Serial number, big endian, as in the certificate.
+    pub issuer: Option<Name>,
+    /// Serial number, big endian, as in the certificate. One that is longer than the bound is none.
     pub serial: Option<Box<[u8]>>,
     /// Alternative names of the subject, as many as are kept, in their order.
     pub names: Vec<AlternativeName>,
-    /// How many alternative names there are.
-    pub names_total: usize,
+    /// How many more there are: beyond the bounds, or of kinds that are not read.
+    pub names_left_out: usize,
     /// Start of its validity, seconds since the Unix epoch.
     pub not_before: Option<i64>,
     /// End of its validity, seconds since the Unix epoch.
     pub not_after: Option<i64>,
 }
 
+/// A text of a certificate's, at most 1,024 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its beginning, or all of it.
+    pub text: Box<str>,
+    /// How many bytes follow that were not kept.
+    pub left_out: usize,
+}
+
+impl Name {
+    fn new(text: &str) -> Self {
+        let kept = text.get(..text.floor_char_boundary(MAX_NAME)).unwrap_or_default();
+        Self { text: kept.into(), left_out: text.len() - kept.len() }
+    }
+}
+
 /// A name of a subject (RFC 5280, 4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlternativeName {
     /// A host, possibly with a wildcard.
-    Dns(Box<str>),
+    Dns(Name),
     /// An address.
     Ip(std::net::IpAddr),
     /// A mailbox.
-    Email(Box<str>),
+    Email(Name),
     /// A URI; SPIFFE identities are.
-    Uri(Box<str>),
+    Uri(Name),
 }
 
 impl Certificate {
@@ -53,11 +75,10 @@ impl Certificate {
     pub fn read(der: &[u8]) -> Self {
         let mut read = Self { sha256: Sha256::digest(der).into(), ..Self::default() };
         let Ok((_, parsed)) = X509Certificate::from_der(der) else { return read };
-        let cut = |text: String| cut(&text).into();
-        read.subject = Some(cut(name::rfc4514(parsed.subject())));
-        read.issuer = Some(cut(name::rfc4514(parsed.issuer())));
-        // RFC 5280, 4.1.2.2: at most 20 octets; some have one more for the sign.
-        read.serial = parsed.raw_serial().get(..parsed.raw_serial().len().min(64)).map(Into::into);
+        read.subject = Some(Name::new(&name::rfc4514(parsed.subject())));
+        read.issuer = Some(Name::new(&name::rfc4514(parsed.issuer())));
+        let serial = parsed.raw_serial();
+        read.serial = (serial.len() <= MAX_SERIAL).then(|| serial.into());
         read.not_before = Some(parsed.validity().not_before.timestamp());
         read.not_after = Some(parsed.validity().not_after.timestamp());
         let alternative =
@@ -65,11 +86,13 @@ impl Certificate {
                 ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
                 _ => None,
             });
+        let mut room = MAX_NAMES_BYTES;
         for name in alternative.into_iter().flatten() {
-            read.names_total += 1;
-            if read.names.len() < MAX_NAMES {
-                read.names.extend(AlternativeName::read(name));
-            }
+            let kept =
+                AlternativeName::read(name).filter(|name| read.names.len() < MAX_NAMES && name.len() <= room);
+            room -= kept.as_ref().map_or(0, AlternativeName::len);
+            read.names_left_out += usize::from(kept.is_none());
+            read.names.extend(kept);
         }
         read
     }
@@ -78,15 +101,22 @@ impl Certificate {
 impl AlternativeName {
     fn read(name: &GeneralName<'_>) -> Option<Self> {
         Some(match name {
-            GeneralName::DNSName(text) => Self::Dns(cut(text).into()),
-            GeneralName::RFC822Name(text) => Self::Email(cut(text).into()),
-            GeneralName::URI(text) => Self::Uri(cut(text).into()),
+            GeneralName::DNSName(text) => Self::Dns(Name::new(text)),
+            GeneralName::RFC822Name(text) => Self::Email(Name::new(text)),
+            GeneralName::URI(text) => Self::Uri(Name::new(text)),
             GeneralName::IPAddress(bytes) => match **bytes {
                 [a, b, c, d] => Self::Ip([a, b, c, d].into()),
                 _ => Self::Ip(<[u8; 16]>::try_from(*bytes).ok()?.into()),
             },
             _ => return None,
         })
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Dns(name) | Self::Email(name) | Self::Uri(name) => name.text.len(),
+            Self::Ip(_) => size_of::<std::net::IpAddr>(),
+        }
     }
 }
 
@@ -101,10 +131,6 @@ pub(super) fn leaf_tls13(body: &[u8]) -> Option<&[u8]> {
     let mut wire = Wire(body);
     wire.vector8()?;
     wire.vector24()?.vector24().map(|der| der.0)
-}
-
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_NAME)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -62,6 +62,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The alert with which the handshake failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Alert> {
+        self.alerts.iter().find(|alert| alert.fatal && alert.in_handshake)
+    }
+
     /// The cipher suite's name in the IANA registry.
     #[must_use]
     pub fn suite_name(&self) -> Option<&'static str> {
@@ -98,6 +104,8 @@ pub struct Alert {
     pub fatal: bool,
     /// Its number; [`names::alert`] has the name.
     pub description: u8,
+    /// Whether it came before its sender was done with the handshake.
+    pub in_handshake: bool,
     /// When.
     pub time: Nanos,
 }

@@ -16,6 +16,10 @@ use crate::attribute::objects::{ObjectName, Objects};
 /// The longest path of a rule, in bytes; nginx takes no longer a configuration token.
 const MAX_PATH: usize = 4_096;
 
+/// The annotation by which ingress-nginx passes TLS on to the Service behind the path `/` of each host, by the name that the
+/// client asks for, as long as it runs with `--enable-ssl-passthrough`.
+const PASSTHROUGH: &str = "nginx.ingress.kubernetes.io/ssl-passthrough";
+
 pub(super) fn build(objects: &Objects, options: &Options) -> Routes {
     let classes = Classes::new(&objects.classes);
     let mut building = Building::default();
@@ -53,6 +57,7 @@ pub(super) fn build(objects: &Objects, options: &Options) -> Routes {
         exact: HashMap::new(),
         wildcard: HashMap::new(),
         any: None,
+        passthrough: HashMap::new(),
         catch_all: building.catch_all,
         any_default: building.any_default,
         controller_default,
@@ -63,8 +68,15 @@ pub(super) fn build(objects: &Objects, options: &Options) -> Routes {
         others,
     };
     for (host, table) in building.tables {
+        let passed = building.passthrough.get(&host) == Some(&true);
         match host {
-            RuleHost::Exact(name) => drop(routes.exact.insert(name.into(), table.build())),
+            RuleHost::Exact(name) => {
+                let table = table.build();
+                if let Some(route) = table.find(b"/").filter(|_| passed) {
+                    routes.passthrough.insert(name.as_str().into(), Arc::clone(route));
+                }
+                drop(routes.exact.insert(name.into(), table));
+            }
             RuleHost::Wildcard(name) => drop(routes.wildcard.insert(name.into(), table.build())),
             RuleHost::Any => routes.any = Some(table.build()),
         }
@@ -75,6 +87,8 @@ pub(super) fn build(objects: &Objects, options: &Options) -> Routes {
 #[derive(Default)]
 struct Building {
     tables: BTreeMap<RuleHost, Builder>,
+    /// Whether TLS for a host is passed on: the oldest Ingress with a rule for it decides.
+    passthrough: BTreeMap<RuleHost, bool>,
     catch_all: Option<Arc<Route>>,
     any_default: Option<Arc<Route>>,
     problems: Problems,
@@ -94,6 +108,8 @@ impl Building {
                 self.catch_all.get_or_insert_with(|| Arc::clone(default));
             }
         }
+        let annotations = ingress.metadata.annotations.as_ref();
+        let passed = annotations.and_then(|all| all.get(PASSTHROUGH)).is_some_and(|value| value == "true");
         for (number, rule) in rules.iter().enumerate() {
             let written = rule.host.as_deref().unwrap_or_default();
             let host = match RuleHost::new(written) {
@@ -104,6 +120,7 @@ impl Building {
                 }
             };
             let written: Option<Arc<str>> = (host != RuleHost::Any).then(|| written.into());
+            self.passthrough.entry(host.clone()).or_insert(passed);
             // A rule without paths still makes the host known: its requests are for the default backend.
             let table = self.tables.entry(host.clone()).or_default();
             if let Some(default) = &default {

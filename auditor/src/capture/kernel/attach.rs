@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use auditor_ebpf::abi::COUNTERS;
+use auditor_ebpf::abi::{COUNTERS, DATAGRAM_CELLS};
 use aya::maps::{Map, MapData, MapError};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -139,7 +139,7 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
         directory.metadata().map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?.ino();
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("EVENTS", options.ring_bytes)
-        .map_max_entries("COUNTERS", cpus * COUNTERS)
+        .map_max_entries("COUNTERS", DATAGRAM_CELLS + cpus * COUNTERS)
         .override_global("REQUEST_WINDOW", &options.request_window, true)
         .override_global("RESPONSE_WINDOW", &options.response_window, true)
         .override_global("BULK_BYTES", &bulk_bytes, true)

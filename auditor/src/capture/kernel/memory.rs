@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use auditor_ebpf::abi::{COUNTER_NAMES, COUNTERS};
+use auditor_ebpf::abi::{COUNTER_NAMES, COUNTERS, DATAGRAM_CELLS};
 use auditor_ebpf::window::{WANT_CELLS, pack_want, want_cell};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -103,7 +103,8 @@ impl Counters {
     /// When the descriptor is no such array.
     pub fn new(fd: &OwnedFd, cpus: u32) -> Result<Self, Errno> {
         let cpus = cpus as usize;
-        let memory = Mapping::new(fd, cpus * COUNTERS as usize * 8, 0, ProtFlags::PROT_READ)?;
+        let cells = DATAGRAM_CELLS as usize + cpus * COUNTERS as usize;
+        let memory = Mapping::new(fd, cells * 8, 0, ProtFlags::PROT_READ)?;
         Ok(Self { memory, cpus })
     }
 
@@ -111,8 +112,21 @@ impl Counters {
     #[must_use]
     pub fn read(&self) -> [u64; COUNTER_NAMES.len()] {
         std::array::from_fn(|reason| {
-            let cells = (0..self.cpus).map(|cpu| (cpu * COUNTERS as usize + reason) * 8);
-            cells.map(|offset| self.memory.word(offset).load(Ordering::Relaxed)).sum()
+            let cells = (0..self.cpus).map(|cpu| DATAGRAM_CELLS as usize + cpu * COUNTERS as usize + reason);
+            cells.map(|cell| self.cell(cell)).sum()
         })
+    }
+
+    /// Packets and bytes of UDP by the controller's port, of those ports that had any. They only grow.
+    pub fn datagrams(&self) -> impl Iterator<Item = (u16, [u64; 2])> {
+        let of = |port| {
+            let cell = 2 * usize::from(port);
+            (port, [self.cell(cell), self.cell(cell + 1)])
+        };
+        (0..=u16::MAX).map(of).filter(|(_, counted)| *counted != [0; 2])
+    }
+
+    fn cell(&self, cell: usize) -> u64 {
+        self.memory.word(cell * 8).load(Ordering::Relaxed)
     }
 }

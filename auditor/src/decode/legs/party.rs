@@ -20,6 +20,9 @@ pub struct Party {
     pub proxied: Option<Arc<Header>>,
     /// What its TLS handshake says, once that is over; in the end also of one that failed.
     pub tls: Option<Arc<Facts>>,
+    /// Its TLS is passed on without being ended, or comes from where it is: the other end, on the wire, of the controller's
+    /// other connection on which the same `ClientHello` was seen.
+    pub passed: Option<SocketAddr>,
     /// How it came to be known.
     pub how: How,
     /// When it opened, or was first noticed.

@@ -1,10 +1,16 @@
 //! `connection`: what is told of a connection at its end.
 
-use super::{Builder, client, tls};
+use std::sync::Arc;
+
+use super::{Builder, client};
+use crate::attribute::routes::{Decision, Matched, Reason};
+use crate::attribute::verdict::{self, Agreement, Answered, Observed};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{self, Party};
-use crate::emit::model::connection::{Connection, ConnectionOutcome, Leg, OpenedHow, Protocol};
+use crate::emit::model::connection::{Connection, ConnectionOutcome, Leg, OpenedHow, Passthrough, Protocol};
+use crate::emit::model::http::Agrees;
+use crate::emit::model::upstream::UpstreamPeer;
 use crate::emit::model::{Count, Event, Kind, Observation, Text};
 
 /// How a connection ended, and what had been seen of it.
@@ -100,7 +106,9 @@ impl Builder {
             translated: party.translated.map(|tuple| tuple.remote.into()),
             client: client::of_connection(party, &self.settings),
             protocol,
-            tls: party.tls.as_deref().map(tls::facts),
+            tls: self.certificates.facts(party),
+            // What the controller's own key would open was not only passed on.
+            passthrough: if is_client && end.requests == 0 { self.passthrough(party) } else { None },
             requests: Count::new(end.requests),
             bytes_received: Count::new(end.received),
             bytes_sent: Count::new(end.sent),
@@ -123,6 +131,42 @@ impl Builder {
         let place = if party.how == How::Joined { party.opened } else { 0 };
         let id = self.scope(party).id(Kind::Connection, place, 0);
         self.event(id, party.opened, body, observation)
+    }
+}
+
+impl Builder {
+    /// Where TLS was passed on to, and whether that is what a rule declares.
+    fn passthrough(&mut self, party: &Party) -> Option<Passthrough> {
+        let address = party.passed?;
+        let name = party.tls.as_deref().and_then(|facts| facts.server_name.as_deref()).unwrap_or_default();
+        let decision = match self.attribution.routes.passthrough(name) {
+            Some(route) => {
+                let route = Some(Arc::clone(route));
+                Decision { matched: Matched::Rule, reason: Reason::PrefixPath, route }
+            }
+            None => Decision { matched: Matched::None, reason: Reason::NoHost, route: None },
+        };
+        let observed = Observed { backend: Some(address), answered: Answered::Backend };
+        let verdict =
+            self.attribution.known.then(|| verdict::judge(&self.attribution.index, &decision, observed));
+        let served = verdict.as_ref().and_then(|verdict| verdict.backend.as_ref());
+        let shared = |text: &Arc<str>| Text::shared(Arc::clone(text));
+        let service = served.and_then(|served| served.service.as_ref());
+        Some(Passthrough {
+            route: verdict.is_some().then(|| self.routes.passthrough(&decision)),
+            backend: UpstreamPeer {
+                address: Some(address.ip().into()),
+                port: Some(address.port()),
+                service: service.map(|service| shared(&service.name)),
+                namespace: service.map(|service| shared(&service.namespace)),
+                pod: served.and_then(|served| served.pod.as_ref()).map(|pod| shared(&pod.name)),
+            },
+            agrees: match verdict.map(|verdict| verdict.agreement) {
+                Some(Agreement::Yes(_)) => Agrees::Yes,
+                Some(Agreement::No(_)) => Agrees::No,
+                Some(Agreement::Unknown(_)) | None => Agrees::Unknown,
+            },
+        })
     }
 }
 

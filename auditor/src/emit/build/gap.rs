@@ -23,6 +23,14 @@ pub struct Gap {
     pub until: Nanos,
 }
 
+impl Gap {
+    /// Nothing yet.
+    #[must_use]
+    pub fn at(now: Nanos) -> Self {
+        Self { count: 0, bytes: 0, since: now, until: now }
+    }
+}
+
 /// Something that happened to what is seen, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Moment {
@@ -59,8 +67,19 @@ impl Builder {
 
     /// Losses of one kind, counted over a while.
     pub fn counted(&mut self, what: What, reason: Reason, gap: &Gap) -> Event {
+        self.gap(what, reason, None, gap)
+    }
+
+    /// UDP at a port where the controller listens.
+    pub fn datagrams(&mut self, port: u16, gap: &Gap) -> Event {
+        let subject = Subject { udp_port: Some(port), ..Subject::default() };
+        self.gap(What::NotCovered, Reason::Udp, Some(subject), gap)
+    }
+
+    fn gap(&mut self, what: What, reason: Reason, subject: Option<Subject>, gap: &Gap) -> Event {
         let body = Coverage {
             reason: Some(reason),
+            subject,
             count: Some(Count::new(gap.count)),
             bytes: Some(Count::new(gap.bytes)),
             since: Some(self.stamp(gap.since)),

@@ -5,7 +5,7 @@ use crate::decode::http1::exchange::{Exchange, Message, Outcome as Ended};
 use crate::decode::http1::head::{Head, Version};
 use crate::decode::http1::malformed::Malformed;
 use crate::decode::http1::notes::Note;
-use crate::emit::model::http::{Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
+use crate::emit::model::http::{Grpc, Http, HttpVersion, Outcome, Request, Response, Scheme, Timing, Tunnel};
 use crate::emit::model::text::{MAX_NAME, MAX_PATH, MAX_VALUE};
 use crate::emit::model::{Count, Observation, Text};
 
@@ -23,6 +23,11 @@ pub(super) fn http(exchange: &Exchange, secure: bool, settings: &Settings) -> Ht
         request: request(head, &exchange.request, secure, settings),
         response: exchange.response.head.as_deref().map(|head| response(head, &exchange.response)),
         tunnel: tunnel(exchange),
+        grpc: exchange.grpc().map(|call| Grpc {
+            service: Text::wire(call.service, MAX_VALUE),
+            method: Text::wire(call.method, MAX_NAME),
+            status: call.status,
+        }),
     }
 }
 

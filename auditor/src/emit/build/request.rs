@@ -31,7 +31,7 @@ impl Builder {
         }
         let body = HttpRequest {
             client,
-            tls: party.tls.as_deref().map(tls::facts),
+            tls: self.certificates.facts(party),
             http: message::http(exchange, party.tls.is_some(), &self.settings),
             auth: None,
             route,

@@ -32,6 +32,15 @@ impl RouteCache {
         let make = || Made { _rule: Arc::clone(rule), route: Arc::new(make(rule, is_rule)) };
         Arc::clone(&self.made.entry(key).or_insert_with(make).route)
     }
+
+    /// The route of TLS that is passed on.
+    pub(super) fn passthrough(&mut self, decision: &Decision) -> Arc<Route> {
+        let mut route = self.get(decision);
+        if decision.route.is_some() {
+            Arc::make_mut(&mut route).matched = Matched::Passthrough;
+        }
+        route
+    }
 }
 
 fn make(rule: &Rule, is_rule: bool) -> Route {

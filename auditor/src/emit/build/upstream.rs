@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::request::{duration, wire_address};
-use super::{Builder, message, tls};
+use super::{Builder, message};
 use crate::attribute::index::Owner;
 use crate::decode::http1::exchange::Exchange;
 use crate::decode::legs::{self, Attempt as Made, Party};
@@ -53,7 +53,7 @@ impl Builder {
                 namespace: endpoint.map(|endpoint| shared(&endpoint.service.namespace)),
                 pod: endpoint.and_then(|endpoint| endpoint.pod.as_ref()).map(|pod| shared(&pod.name)),
             },
-            tls: party.tls.as_deref().map(tls::facts),
+            tls: self.certificates.facts(party),
             http: message::http(exchange, party.tls.is_some(), &self.settings),
             reason: UpstreamReason::Unknown,
             outcome: message::outcome(exchange.outcome, Outcome::ResetByBackend, Outcome::ResetByController),

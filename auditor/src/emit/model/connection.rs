@@ -1,10 +1,13 @@
 //! `connection`: one event for each connection that ended.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::http::{Client, Role};
+use super::http::{Agrees, Client, Role, Route};
 use super::tls::Tls;
+use super::upstream::UpstreamPeer;
 use super::{Count, Endpoint};
 
 /// The part of a `connection` event that is its own. `time` is when it opened, or was first noticed.
@@ -28,6 +31,8 @@ pub struct Connection {
     pub protocol: Protocol,
     /// TLS facts; null without TLS.
     pub tls: Option<Box<Tls>>,
+    /// Where the client's TLS was passed on to without being ended, so that no request of it can be read; null otherwise.
+    pub passthrough: Option<Passthrough>,
     /// Requests seen.
     pub requests: Count,
     /// Payload bytes that the controller received.
@@ -42,6 +47,18 @@ pub struct Connection {
     pub retransmits: Option<Count>,
     /// How it ended.
     pub outcome: ConnectionOutcome,
+}
+
+/// TLS that the controller passed on: the client's `ClientHello` was seen again on its way to a backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Passthrough {
+    /// The route that declares it, by the server name that the client asked for; null where no objects are known.
+    pub route: Option<Arc<Route>>,
+    /// Where it was passed on to.
+    pub backend: UpstreamPeer,
+    /// Whether that is a backend that the route declares.
+    pub agrees: Agrees,
 }
 
 /// Whose connection.

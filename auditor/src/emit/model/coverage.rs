@@ -93,6 +93,8 @@ pub enum Reason {
     PacketUnreadable,
     /// The transport is not TCP.
     NotTcp,
+    /// UDP at a port where the controller listens (QUIC, with HTTP/3), which is not decoded: packets, of both ways.
+    Udp,
     /// A missing piece did not come within the bound of time or memory.
     SegmentMissing,
     /// A piece contradicts bytes that were seen before.
@@ -117,6 +119,8 @@ pub enum Reason {
     UnknownProtocol,
     /// TLS, and no key.
     NoKey,
+    /// TLS that the controller passes on without ending it: it has no keys either.
+    PassedThrough,
     /// TLS, and no way to take keys from this library or binary.
     NoKeyTap,
     /// Output did not take events as fast as they came.
@@ -145,6 +149,8 @@ pub struct Subject {
     pub file: Option<Text>,
     /// A connection.
     pub connection: Option<SubjectConnection>,
+    /// A UDP port of the controller.
+    pub udp_port: Option<u16>,
 }
 
 /// The connection that a coverage event concerns.

@@ -108,6 +108,21 @@ pub struct Http {
     pub response: Option<Response>,
     /// What came after the connection, or the stream, was given to another protocol (101, CONNECT); null otherwise.
     pub tunnel: Option<Tunnel>,
+    /// What gRPC says of it; null where it is no call of gRPC.
+    pub grpc: Option<Grpc>,
+}
+
+/// A call of gRPC: a request with the content type `application/grpc` and the path `/service/method`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grpc {
+    /// The service, with its package.
+    pub service: Text,
+    /// The method.
+    pub method: Text,
+    /// `grpc-status`, from the trailers, or from the head of a response that has nothing else; null where the call ended
+    /// without one.
+    pub status: Option<u32>,
 }
 
 /// Another protocol, after an upgrade. A WebSocket is one.

@@ -47,6 +47,16 @@ impl Text {
         }
     }
 
+    /// A text from the wire of which `left_out` more bytes were not kept.
+    #[must_use]
+    pub fn beginning(bytes: &[u8], left_out: usize, max: usize) -> Self {
+        if left_out == 0 {
+            return Self::wire(bytes, max);
+        }
+        let kept = bytes.get(..cut(bytes, max)).unwrap_or_default();
+        Self(SmolStr::from(escape(kept, left_out.saturating_add(bytes.len() - kept.len()))))
+    }
+
     /// A text that is valid UTF-8 already, bounded by [`MAX_TEXT`].
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -245,6 +255,13 @@ mod tests {
         check(b"\xff\xff\xff", 2, r"\xff\xff\x+1");
         // Continuation bytes without a start: cut anywhere, but cut.
         check(&[0x80; 10], 4, r"\x80\x80\x80\x80\x+6");
+    }
+
+    #[test]
+    fn says_what_was_cut_before() {
+        assert_eq!(Text::beginning(b"abc", 5, 3).as_str(), r"abc\x+5");
+        assert_eq!(Text::beginning(b"abc", 5, 2).as_str(), r"ab\x+6");
+        assert_eq!(Text::beginning(b"abc", 0, 3).as_str(), "abc");
     }
 
     proptest! {

@@ -25,8 +25,9 @@ pub(super) struct Secure {
     requests: Direction,
     /// Plaintext bytes that the decoder was given, by direction.
     given: [u64; 2],
-    /// The connection's facts were told when its handshake was over.
-    told: bool,
+    /// How many alerts there were when the connection's facts were told last: when its handshake was over, and with each alert
+    /// after that, which may be the server's refusal of a client that was done.
+    told: Option<usize>,
 }
 
 /// The decoder above, as TLS sees it.
@@ -64,7 +65,7 @@ impl tls::Sink for Above<'_, '_> {
 impl Secure {
     /// TLS of a connection whose requests, and so whose TLS client's bytes, travel in the direction `requests`.
     pub(super) fn new(requests: Direction) -> Self {
-        Self { tls: Tls::new(requests), requests, given: [0; 2], told: false }
+        Self { tls: Tls::new(requests), requests, given: [0; 2], told: None }
     }
 
     /// Takes the next piece of a direction.
@@ -134,9 +135,9 @@ impl Secure {
         self.tls.facts().client_random
     }
 
-    /// The same, if they would serve: for records that wait, or for what follows those that were given up.
-    pub(super) fn awaits(&self) -> Option<ClientRandom> {
-        self.client_random().filter(|_| self.tls.wants_secrets())
+    /// Whether secrets would serve: for records that wait, or for what follows those that were given up.
+    pub(super) fn awaits(&self) -> bool {
+        self.tls.wants_secrets()
     }
 
     /// Whether something is held back until a certain time.
@@ -168,8 +169,9 @@ impl Secure {
                 scope.http.out.push(Decoded::Trouble(Trouble { direction, offset, bytes, reason, time }));
             }
         }
-        if !*told && tls.facts().completed {
-            *told = true;
+        let alerts = tls.facts().alerts.len();
+        if tls.facts().completed && *told != Some(alerts) {
+            *told = Some(alerts);
             Arc::make_mut(party).tls = Some(Arc::new(tls.facts().clone()));
         }
     }

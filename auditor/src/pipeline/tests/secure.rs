@@ -11,7 +11,7 @@ use crate::capture::secret::Secret;
 
 /// What both ends log, once each.
 #[derive(Debug, Default)]
-struct Keys(Mutex<Vec<Offered>>);
+pub(super) struct Keys(Mutex<Vec<Offered>>);
 
 /// A line for the key log: the label, the client random and the secret.
 type Offered = (String, [u8; 32], Vec<u8>);
@@ -22,7 +22,7 @@ impl KeyLog for Keys {
     }
 }
 
-fn ends() -> (Ends, Arc<Keys>) {
+pub(super) fn ends() -> (Ends, Arc<Keys>) {
     let mut ends = Ends::new(TLS13_AES_128_GCM_SHA256, &rustls::version::TLS13);
     let keys = Arc::new(Keys::default());
     ends.server.key_log = Arc::clone(&keys) as Arc<dyn KeyLog>;
@@ -40,7 +40,7 @@ impl Rig {
         self
     }
 
-    fn learns(&mut self, keys: &Keys) -> &mut Self {
+    pub(super) fn learns(&mut self, keys: &Keys) -> &mut Self {
         for (label, random, bytes) in keys.0.lock().unwrap().drain(..) {
             let label = crate::assemble::tls::secrets::Label::from_name(label.as_bytes());
             let Some(label) = label.map(|label| label.name()) else { continue };
@@ -87,7 +87,7 @@ fn connections_without_secrets_leave_nothing_behind() {
     }
     assert_eq!(rig.requests(), []);
     assert!(rig.told("no_key").0 >= 49, "{:?}", rig.told("no_key"));
-    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.awaiting.len());
+    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.hellos.len());
 }
 
 /// What was given up is told; what comes after the secret is read.

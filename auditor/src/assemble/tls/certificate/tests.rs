@@ -1,5 +1,6 @@
 //! Certificates: names as RFC 4514 writes them, alternative names, and what is malformed.
 
+use proptest::prelude::*;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
 use super::*;
@@ -13,6 +14,10 @@ fn made(names: &[(DnType, &str)], alternative: Vec<SanType>) -> Vec<u8> {
     params.subject_alt_names = alternative;
     let key = KeyPair::generate().unwrap();
     params.self_signed(&key).unwrap().der().to_vec()
+}
+
+fn whole(text: &str) -> Name {
+    Name { text: text.into(), left_out: 0 }
 }
 
 /// RFC 4514, 4 has the first three.
@@ -35,7 +40,7 @@ fn distinguished_names() {
         (&[], ""),
     ] {
         let certificate = Certificate::read(&made(names, vec![]));
-        assert_eq!(certificate.subject.as_deref(), Some(expected));
+        assert_eq!(certificate.subject, Some(whole(expected)));
     }
 }
 
@@ -55,23 +60,49 @@ fn alternative_names() {
     assert_eq!(
         certificate.names,
         [
-            AlternativeName::Dns("*.example.com".into()),
+            AlternativeName::Dns(whole("*.example.com")),
             AlternativeName::Ip("10.0.0.1".parse().unwrap()),
             AlternativeName::Ip("::1".parse().unwrap()),
-            AlternativeName::Email("a@example.com".into()),
-            AlternativeName::Uri("spiffe://cluster/ns/a/sa/b".into()),
+            AlternativeName::Email(whole("a@example.com")),
+            AlternativeName::Uri(whole("spiffe://cluster/ns/a/sa/b")),
         ]
     );
-    assert_eq!(certificate.names_total, 5);
+    assert_eq!(certificate.names_left_out, 0);
 }
 
 #[test]
 fn names_are_bounded() {
     let many = (0..100).map(|n| SanType::DnsName(format!("{n}.example.com").try_into().unwrap()));
     let certificate = Certificate::read(&made(&[(DnType::CommonName, &"é".repeat(900))], many.collect()));
-    assert_eq!((certificate.names.len(), certificate.names_total), (MAX_NAMES, 100));
+    assert_eq!((certificate.names.len(), certificate.names_left_out), (MAX_NAMES, 100 - MAX_NAMES));
     let subject = certificate.subject.unwrap();
-    assert!(subject.len() <= MAX_NAME && subject.ends_with('é'));
+    assert!(subject.text.len() <= MAX_NAME && subject.text.ends_with('é'));
+    assert_eq!(subject.text.len() + subject.left_out, "CN=".len() + 1800);
+
+    // One that is too long is cut, and those that find no room any more are left out.
+    let long = |n: usize| SanType::URI(format!("https://{n}.test/{}", "a".repeat(1500)).try_into().unwrap());
+    let mut names: Vec<_> = (0..10).map(long).collect();
+    names.push(SanType::IpAddress("10.0.0.1".parse().unwrap()));
+    let certificate = Certificate::read(&made(&[], names));
+    assert_eq!((certificate.names.len(), certificate.names_left_out), (4, 7));
+    let kept: usize = certificate.names.iter().map(AlternativeName::len).sum();
+    assert_eq!(kept, MAX_NAMES_BYTES);
+}
+
+#[test]
+fn serial_and_validity() {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(vec![0x7f, 1, 2].into());
+    params.not_before = rcgen::date_time_ymd(2020, 1, 2);
+    params.not_after = rcgen::date_time_ymd(2049, 12, 31);
+    let certificate = Certificate::read(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der());
+    assert_eq!(certificate.serial.as_deref(), Some(&[0x7f, 1, 2][..]));
+    // date -u -d 2020-01-02 +%s, date -u -d 2049-12-31 +%s
+    assert_eq!((certificate.not_before, certificate.not_after), (Some(1_577_923_200), Some(2_524_521_600)));
+
+    params.serial_number = Some(vec![1; MAX_SERIAL + 1].into());
+    let certificate = Certificate::read(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der());
+    assert_eq!(certificate.serial, None);
 }
 
 #[test]
@@ -91,4 +122,27 @@ fn leaves_of_messages() {
     assert_eq!(leaf_tls12(&[0, 0, 5, 0, 0, 3, 7, 8]), None);
     assert_eq!(leaf_tls13(&[0, 0, 0, 7, 0, 0, 2, 7, 8, 0, 0]), Some(&[7, 8][..]));
     assert_eq!(leaf_tls13(&[0, 0, 0, 0]), None);
+}
+
+proptest! {
+    /// Bytes of a certificate changed at will: no panic, no bound exceeded, and the hash is that of what was shown.
+    #[test]
+    fn hostile_certificates(changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..20), cut in any::<usize>()) {
+        let names = (0..40).map(|n| SanType::DnsName(format!("{n}.example.com").try_into().unwrap()));
+        let mut der = made(&[(DnType::CommonName, "a"), (DnType::OrganizationName, "b")], names.collect());
+        for (at, byte) in changes {
+            let at = at % der.len();
+            der[at] = byte;
+        }
+        if cut % 4 == 0 {
+            der.truncate(cut % der.len());
+        }
+        let read = Certificate::read(&der);
+        prop_assert_eq!(read.sha256, <[u8; 32]>::from(Sha256::digest(&der)));
+        prop_assert!(read.names.len() <= MAX_NAMES);
+        prop_assert!(read.names.iter().map(AlternativeName::len).sum::<usize>() <= MAX_NAMES_BYTES);
+        for name in [&read.subject, &read.issuer].into_iter().flatten() {
+            prop_assert!(name.text.len() <= MAX_NAME);
+        }
+    }
 }

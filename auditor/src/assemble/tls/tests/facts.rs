@@ -1,7 +1,7 @@
 //! Facts of handshakes: resumption, client certificates, early data.
 
 use super::super::facts::EarlyData;
-use super::super::{Version, certificate::AlternativeName};
+use super::super::{Version, certificate::AlternativeName, certificate::Name};
 use super::rig::*;
 use crate::assemble::Piece;
 
@@ -24,8 +24,9 @@ fn certificates_of_both_sides() {
         let client = facts.client_certificate.as_ref().unwrap();
         assert_eq!(server.sha256, sha256(&ends.server_der));
         assert_eq!(client.sha256, sha256(&ends.client_der));
-        assert_eq!(client.subject.as_deref(), Some("CN=alice,O=Acme\\, Inc."));
-        assert_eq!(client.names, [AlternativeName::Dns("alice.example.com".into())]);
+        assert_eq!(&*client.subject.as_ref().unwrap().text, "CN=alice,O=Acme\\, Inc.");
+        let name = Name { text: "alice.example.com".into(), left_out: 0 };
+        assert_eq!(client.names, [AlternativeName::Dns(name)]);
         assert!(facts.certificate_requested && facts.completed);
     }
 }
@@ -94,4 +95,100 @@ fn early_data_that_is_rejected() {
     assert_eq!(rig.tls.facts().early_data, EarlyData::Rejected);
     let reasons: Vec<_> = rig.tls.take_trouble().iter().map(|it| it.reason).collect();
     assert_eq!(reasons, [super::super::trouble::Reason::RejectedEarlyData]);
+}
+
+/// A handshake that one side refuses, read to its end.
+fn refused(ends: &Ends) -> Rig {
+    let mut conversation = ends.connect();
+    for _ in 0..4 {
+        let mut bytes = vec![];
+        while conversation.client.wants_write() {
+            conversation.client.write_tls(&mut bytes).unwrap();
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            conversation.server.read_tls(&mut rest).unwrap();
+            let _ = conversation.server.process_new_packets();
+        }
+        conversation.wire.push((CLIENT, bytes));
+        let mut bytes = vec![];
+        while conversation.server.wants_write() {
+            conversation.server.write_tls(&mut bytes).unwrap();
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            conversation.client.read_tls(&mut rest).unwrap();
+            let _ = conversation.client.process_new_packets();
+        }
+        conversation.wire.push((SERVER, bytes));
+    }
+    conversation.wire.retain(|(_, bytes)| !bytes.is_empty());
+    let mut rig = Rig::new(&ends.secrets.all());
+    rig.feed_all(&conversation).finish();
+    rig
+}
+
+/// Numbers of the registry "TLS Alerts".
+const DECRYPT_ERROR: u8 = 51;
+const CERTIFICATE_REQUIRED: u8 = 116;
+
+#[test]
+fn handshakes_that_are_refused() {
+    for (suite, version) in suites() {
+        let tls13 = version == &rustls::version::TLS13;
+        let known = || Ends::with(suite, version, true);
+
+        // Another's certificate of the same name, whose signature cannot be verified: the server has the last word.
+        let (mut ends, other) = (known(), known());
+        ends.client.client_auth_cert_resolver = other.client.client_auth_cert_resolver;
+        let rig = refused(&ends);
+        let facts = rig.tls.facts();
+        assert_eq!(facts.client_certificate.as_ref().unwrap().sha256, sha256(&other.client_der));
+        let failure = facts.failure().unwrap();
+        assert_eq!((failure.direction, failure.description), (SERVER, DECRYPT_ERROR), "{version:?}");
+
+        // The client shows none.
+        let (mut ends, other) = (known(), Ends::new(suite, version));
+        ends.client.client_auth_cert_resolver = other.client.client_auth_cert_resolver;
+        let rig = refused(&ends);
+        let facts = rig.tls.facts();
+        assert!(facts.certificate_requested && facts.client_certificate.is_none());
+        let failure = facts.failure().unwrap();
+        assert_eq!(failure.direction, SERVER);
+        assert!(!tls13 || failure.description == CERTIFICATE_REQUIRED, "{failure:?}");
+
+        // The client knows another's certificate of the server's name.
+        let mut ends = known();
+        ends.client = known().client;
+        let rig = refused(&ends);
+        let failure = rig.tls.facts().failure().copied().unwrap();
+        assert_eq!((failure.direction, failure.description), (CLIENT, DECRYPT_ERROR));
+        assert!(!rig.tls.facts().completed);
+    }
+}
+
+/// An alert when all is done is no failure of the handshake.
+#[test]
+fn alerts_that_come_late() {
+    for (suite, version) in suites() {
+        let ends = Ends::with(suite, version, true);
+        let mut conversation = ends.connect();
+        conversation.run().ask(b"hello").answer(b"world");
+        // What cannot be decrypted: the server says so, under its keys.
+        let mut garbage = &[
+            23, 3, 3, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0,
+        ][..];
+        conversation.server.read_tls(&mut garbage).unwrap();
+        assert!(conversation.server.process_new_packets().is_err());
+        let mut bytes = vec![];
+        conversation.server.write_tls(&mut bytes).unwrap();
+        conversation.wire.push((SERVER, bytes));
+        let mut rig = Rig::new(&ends.secrets.all());
+        rig.feed_all(&conversation).finish();
+        let facts = rig.tls.facts();
+        assert_eq!(facts.alerts.len(), 1);
+        assert!(facts.alerts[0].fatal && facts.completed);
+        assert_eq!(facts.failure(), None);
+    }
 }

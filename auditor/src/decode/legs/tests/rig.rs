@@ -62,6 +62,7 @@ impl Rig {
             translated: None,
             proxied: None,
             tls: None,
+            passed: None,
             how,
             opened: self.now,
             leg,

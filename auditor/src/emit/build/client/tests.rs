@@ -44,6 +44,7 @@ fn party(peer: &str, header: &[u8]) -> Party {
         translated: None,
         proxied,
         tls: None,
+        passed: None,
         how,
         opened: 0,
         leg,
