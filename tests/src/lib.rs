@@ -11,6 +11,7 @@ pub mod curl;
 pub mod entry;
 pub mod event;
 pub mod forge;
+pub mod identity;
 pub mod manifests;
 pub mod namespace;
 pub mod net;
