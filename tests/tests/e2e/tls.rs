@@ -3,6 +3,7 @@
 //! Here is what all of them take: one version of TLS, one of HTTP, some traffic, and the judgement. One file per server.
 
 mod caddy;
+mod haproxy;
 mod nginx;
 
 use std::net::SocketAddr;
