@@ -16,6 +16,7 @@ pub mod manifests;
 pub mod namespace;
 pub mod net;
 pub mod origin;
+pub mod peers;
 pub mod process;
 pub mod raw;
 pub mod server;

@@ -4,6 +4,7 @@
 //! way and then reads its access log, which is complete by then.
 
 pub mod caddy;
+pub mod envoy;
 pub mod haproxy;
 pub mod nginx;
 

@@ -3,6 +3,7 @@
 //! Here is what all of them take: one version of TLS, one of HTTP, some traffic, and the judgement. One file per server.
 
 mod caddy;
+mod envoy;
 mod haproxy;
 mod nginx;
 
@@ -74,26 +75,37 @@ impl Http {
     }
 }
 
-/// A server that is started on the bed, what it answers itself included: 404 for `/own`, [`SHARED`] for all else. What is
-/// returned stops it and reads its log.
+/// The usual traffic for one server, and the judgement. The server is started on the bed, for one version of TLS: it answers
+/// 404 for `/own` itself, and the backend answers all else. What is returned stops it and reads its log.
 fn check<Stop: FnOnce() -> Result<Vec<LogEntry>>>(
     bed: Result<Bed>,
     start: impl FnOnce(&Bed, &Identity, Tls) -> Result<Stop>,
     (tls, http): (Tls, Http),
-) -> Result<Output> {
+) -> Result<()> {
+    let (bed, output) = audit(bed, start, (tls, http), |server| ordinary(server, http))?;
+    for id in ["get", "upload"] {
+        judge_backend(&output, bed.origin.address(), id)?;
+    }
+    Ok(())
+}
+
+/// The same for any traffic, without a judgement of the backend's leg.
+fn audit<Stop: FnOnce() -> Result<Vec<LogEntry>>>(
+    bed: Result<Bed>,
+    start: impl FnOnce(&Bed, &Identity, Tls) -> Result<Stop>,
+    (tls, http): (Tls, Http),
+    traffic: impl FnOnce(SocketAddr) -> Result<()>,
+) -> Result<(Bed, Output)> {
     let (bed, identity) = (bed?, Identity::new(HOST)?);
     let stop = start(&bed, &identity, tls)?;
     let auditor = bed.audit()?;
-    ordinary(bed.server(), http)?;
+    traffic(bed.server())?;
     let log = stop()?;
     let output = auditor.stop()?;
     ensure!(!log.is_empty(), "the server logged nothing");
     judge(&output, &log)?;
     judge_tls(&output, tls, http)?;
-    for id in ["get", "upload"] {
-        judge_backend(&output, bed.origin.address(), id)?;
-    }
-    Ok(output)
+    Ok((bed, output))
 }
 
 /// What the events say of TLS and of the version of HTTP: it is fixed by the configuration of both sides.

@@ -28,7 +28,7 @@ pub(super) fn start(
 }
 
 fn check(tls: Tls, http: Http) -> Result<()> {
-    super::check(Bed::new("caddy", CONTROLLER), start, (tls, http)).map(drop)
+    super::check(Bed::new("caddy", CONTROLLER), start, (tls, http))
 }
 
 each_version!(check);

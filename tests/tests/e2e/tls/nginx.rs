@@ -24,7 +24,7 @@ pub(super) fn start(
 }
 
 fn check(tls: Tls, http: Http) -> Result<()> {
-    super::check(crate::nginx::bed(), start, (tls, http)).map(drop)
+    super::check(crate::nginx::bed(), start, (tls, http))
 }
 
 each_version!(check);
