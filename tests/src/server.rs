@@ -5,6 +5,7 @@
 
 pub mod caddy;
 pub mod envoy;
+pub mod go_proxy;
 pub mod haproxy;
 pub mod nginx;
 

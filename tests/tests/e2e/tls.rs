@@ -4,6 +4,7 @@
 
 mod caddy;
 mod envoy;
+mod go;
 mod haproxy;
 mod nginx;
 
