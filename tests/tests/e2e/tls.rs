@@ -6,6 +6,7 @@ mod caddy;
 mod envoy;
 mod go;
 mod haproxy;
+mod load;
 mod nginx;
 
 use std::net::SocketAddr;
