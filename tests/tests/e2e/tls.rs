@@ -2,6 +2,7 @@
 //!
 //! Here is what all of them take: one version of TLS, one of HTTP, some traffic, and the judgement. One file per server.
 
+mod backend;
 mod caddy;
 mod envoy;
 mod go;
