@@ -61,17 +61,21 @@ func logged(handler http.Handler, to io.Writer) http.Handler {
 	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		entry := line{Method: request.Method, URI: request.RequestURI, RequestID: request.Header.Get("X-Request-Id")}
 		counting := &counted{ResponseWriter: answer}
+		// Deferred: where the client has gone, the proxy ends by panicking (http.ErrAbortHandler). curl goes by
+		// Content-Length, and is gone before a stream has ended.
+		defer func() {
+			entry.Status, entry.BodyBytes = counting.status, counting.bytes
+			text, err := json.Marshal(entry)
+			if err != nil {
+				log.Fatal(err)
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			if _, err := to.Write(append(text, '\n')); err != nil {
+				log.Fatal(err)
+			}
+		}()
 		handler.ServeHTTP(counting, request)
-		entry.Status, entry.BodyBytes = counting.status, counting.bytes
-		text, err := json.Marshal(entry)
-		if err != nil {
-			log.Fatal(err)
-		}
-		lock.Lock()
-		defer lock.Unlock()
-		if _, err := to.Write(append(text, '\n')); err != nil {
-			log.Fatal(err)
-		}
 	})
 }
 
