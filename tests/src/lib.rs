@@ -8,6 +8,7 @@ pub mod auditor;
 pub mod cgroup;
 pub mod compare;
 pub mod curl;
+pub mod debian;
 pub mod entry;
 pub mod event;
 pub mod forge;

@@ -93,7 +93,7 @@ fn build_proxy() -> Result<PathBuf> {
 }
 
 /// What it prints, without the end of the line.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("start {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {said}");

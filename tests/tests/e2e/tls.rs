@@ -4,6 +4,7 @@
 
 mod backend;
 mod caddy;
+mod debian;
 mod envoy;
 mod go;
 mod haproxy;

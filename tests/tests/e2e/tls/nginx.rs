@@ -1,5 +1,7 @@
 //! nginx with the system's OpenSSL, shared.
 
+use std::path::Path;
+
 use anyhow::Result;
 use harness::entry::LogEntry;
 use harness::identity::Identity;
@@ -13,14 +15,19 @@ pub(super) fn start(
     identity: &Identity,
     tls: Tls,
 ) -> Result<impl FnOnce() -> Result<Vec<LogEntry>> + use<>> {
-    let how = format!(
-        "ssl http2;\n    ssl_certificate {};\n    ssl_certificate_key {};\n    ssl_protocols {}",
-        identity.certificate().display(),
-        identity.key().display(),
-        tls.name()
-    );
+    let how = listen(&identity.certificate(), &identity.key(), tls);
     let server = crate::nginx::start(bed, &[(bed.server(), &how)])?;
     Ok(move || server.stop())
+}
+
+/// The parameters of its `listen`, and what belongs to them.
+pub(super) fn listen(certificate: &Path, key: &Path, tls: Tls) -> String {
+    format!(
+        "ssl http2;\n    ssl_certificate {};\n    ssl_certificate_key {};\n    ssl_protocols {}",
+        certificate.display(),
+        key.display(),
+        tls.name()
+    )
 }
 
 fn check(tls: Tls, http: Http) -> Result<()> {
