@@ -14,7 +14,10 @@ use tempfile::NamedTempFile;
 use super::{Http, Tls, audit};
 use crate::bed::{Bed, HOST};
 
-const REQUESTS: usize = 4000;
+/// With these paths all packets of both legs fit in half of the ring: past that, long answers over TLS are not copied whole,
+/// and then it would depend on when the auditor runs whether there is anything to compare.
+const REQUESTS: usize = 3000;
+const PATHS: [&str; 4] = ["/bytes/100", "/bytes/0", "/chunked/300", "/bytes/700"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Four connections, each with fifty streams at once.
@@ -22,10 +25,7 @@ fn load(server: SocketAddr) -> Result<()> {
     let mut load = command("h2load", None);
     load.args(["--requests", &REQUESTS.to_string(), "--clients", "4", "--max-concurrent-streams", "50"]);
     load.arg(format!("--connect-to={server}"));
-    load.args(
-        ["/bytes/100", "/bytes/0", "/chunked/2500", "/bytes/3000"]
-            .map(|path| format!("https://{HOST}{path}")),
-    );
+    load.args(PATHS.map(|path| format!("https://{HOST}{path}")));
     let output = NamedTempFile::new()?;
     let mut process = Process::spawn("h2load", &mut load, output.as_file())?;
     let status = process.wait(LIMIT)?;
