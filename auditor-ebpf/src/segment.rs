@@ -29,7 +29,11 @@ const MAX_WINDOW: i32 = 1 << 30;
 /// Bytes of a turn that are copied without asking what userspace wants or how full the ring is.
 const SURE: u64 = 2048;
 
-/// A record with room for `N` copied bytes. `N` is a power of two, for the verifier's sake.
+/// Room for a whole record of TLS, which servers send as a packet: 2^14 bytes of plaintext, and up to 256 more (RFC 8446,
+/// 5.2). In the next power of two it would take twice of the ring, in that after it four times.
+const TLS_RECORD: usize = 4096 + 16_384;
+
+/// A record with room for `N` copied bytes.
 #[repr(C)]
 struct With<T, const N: usize> {
     record: T,
@@ -295,22 +299,35 @@ fn hand_over<T: Copy + 'static>(
             true
         });
     } else if copy <= 256 {
-        emit::<With<T, 256>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 256>>(copy, waiting, |entry| {
+            fill::<T, 256, 0>(skb, at, copy, record, entry, set_copied)
+        });
     } else if copy <= 1024 {
-        emit::<With<T, 1024>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 1024>>(copy, waiting, |entry| {
+            fill::<T, 1024, 0>(skb, at, copy, record, entry, set_copied)
+        });
     } else if copy <= 4096 {
-        emit::<With<T, 4096>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
-    } else if copy <= 16_384 {
-        emit::<With<T, 16_384>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 4096>>(copy, waiting, |entry| {
+            fill::<T, 4096, 0>(skb, at, copy, record, entry, set_copied)
+        });
+    } else if copy <= TLS_RECORD as u32 {
+        emit::<With<T, TLS_RECORD>>(copy, waiting, |entry| {
+            fill::<T, TLS_RECORD, 4096>(skb, at, copy, record, entry, set_copied)
+        });
     } else if copy <= 65_536 {
-        emit::<With<T, 65_536>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, 65_536>>(copy, waiting, |entry| {
+            fill::<T, 65_536, 0>(skb, at, copy, record, entry, set_copied)
+        });
     } else {
-        emit::<With<T, MAX_COPY>>(copy, waiting, |entry| fill(skb, at, copy, record, entry, set_copied));
+        emit::<With<T, MAX_COPY>>(copy, waiting, |entry| {
+            fill::<T, MAX_COPY, 0>(skb, at, copy, record, entry, set_copied)
+        });
     }
 }
 
+/// Fills an entry with more than `ABOVE` and at most `N` copied bytes; their difference is a power of two.
 #[inline(always)]
-fn fill<T: Copy + 'static, const N: usize>(
+fn fill<T: Copy + 'static, const N: usize, const ABOVE: usize>(
     skb: *mut __sk_buff,
     at: u32,
     copy: u32,
@@ -318,8 +335,10 @@ fn fill<T: Copy + 'static, const N: usize>(
     entry: &mut MaybeUninit<With<T, N>>,
     set_copied: impl Fn(&mut T, u32),
 ) -> bool {
-    // The verifier wants to see 1..=N: N is a power of two, so masking `copy - 1` changes nothing.
-    let copy = ((copy - 1) & (N as u32 - 1)) + 1;
+    const { assert!((N - ABOVE).is_power_of_two()) };
+    let above = ABOVE as u32;
+    // The verifier wants to see above + 1..=N: masking by a power of two less one changes nothing.
+    let copy = ((copy - 1 - above) & (N as u32 - above - 1)) + above + 1;
     let entry = entry.as_mut_ptr();
     // SAFETY: the helper writes at most N bytes into the record's own N bytes, or fails.
     let status = unsafe { bpf_skb_load_bytes(skb.cast(), at, (&raw mut (*entry).bytes).cast(), copy) };

@@ -4,6 +4,8 @@
 //! way and then reads its access log, which is complete by then.
 
 pub mod caddy;
+pub mod envoy;
+pub mod go_proxy;
 pub mod haproxy;
 pub mod nginx;
 

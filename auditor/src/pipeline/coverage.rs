@@ -201,6 +201,7 @@ fn encrypted(cause: Encrypted) -> (What, Reason) {
         }
         Encrypted::EarlyData => (What::NotCovered, Reason::UnknownProtocol),
         Encrypted::Missing | Encrypted::Truncated => (What::Gap, Reason::SegmentMissing),
+        Encrypted::NotCopied => (What::Gap, Reason::NotCopied),
         Encrypted::BadTag
         | Encrypted::NotTls
         | Encrypted::RecordTooLong

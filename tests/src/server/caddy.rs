@@ -52,12 +52,23 @@ impl Caddy {
     /// # Errors
     /// It is not installed, refuses the configuration (the error holds what it said), or does not listen in time.
     pub fn start(cgroup: &Cgroup, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
+        Self::start_by(cgroup, "http", directives, listens)
+    }
+
+    /// The same by `https`, with a `tls` directive among the others.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_by(cgroup: &Cgroup, scheme: &str, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
         let directory = TempDir::new()?;
         let log = directory.path().join("access.log");
-        let mut config = String::from("{\n\tadmin off\n\tauto_https off\n\tgrace_period 10s\n}\n");
+        // Without HTTP/3, which is not over TCP.
+        let mut config = String::from(
+            "{\n\tadmin off\n\tauto_https off\n\tgrace_period 10s\n\tservers {\n\t\tprotocols h1 h2\n\t}\n}\n",
+        );
         for listen in listens {
             config += &format!(
-                "http://:{} {{\n\tbind {}\n\tlog {{\n\t\toutput file {}\n\t\tformat json\n\t}}\n{directives}\n}}\n",
+                "{scheme}://:{} {{\n\tbind {}\n\tlog {{\n\t\toutput file {}\n\t\tformat json\n\t}}\n{directives}\n}}\n",
                 listen.port(),
                 listen.ip(),
                 log.display()

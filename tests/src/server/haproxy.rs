@@ -14,10 +14,10 @@ use crate::entry::{LogEntry, read_lines};
 use crate::net::wait_listening;
 use crate::process::{Process, command};
 
-/// Belongs into each frontend. `%B` counts heads too, in `HAProxy`'s own form of them: so the number of body bytes is the
+/// Belongs into each frontend. `pathq` and not `url`: in HTTP/2 that begins with scheme and authority. `%B` counts heads too, in `HAProxy`'s own form of them: so the number of body bytes is the
 /// declared one, which is what was sent where the session ended normally.
 pub const FRONTEND_LOG: &str = r#"  http-request set-var(txn.id) req.hdr(x-request-id)
-  http-request set-var(txn.uri) url
+  http-request set-var(txn.uri) pathq
   http-after-response set-var(txn.length) res.hdr(content-length)
   http-after-response set-var(txn.encoding) res.hdr(transfer-encoding)
   log-format '{"method":"%HM","uri":"%[var(txn.uri),json]","status":%ST,"body_bytes":"%[var(txn.length)]","request_id":"%[var(txn.id),json]","ended":"%ts","encoding":"%[var(txn.encoding)]"}'

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -55,14 +56,30 @@ impl Nginx {
         Self::start_by(&[], cgroup, config)
     }
 
+    /// The same of the nginx in another root, to which the configuration's paths are relative.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_in(root: &Path, cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
+        let directory = TempDir::new_in(root)?;
+        let inside = Path::new("/").join(directory.path().strip_prefix(root)?);
+        let mut nginx = command("chroot", Some(cgroup));
+        nginx.arg(root).arg("/usr/sbin/nginx");
+        Self::launch(nginx, directory, &inside, &render(config, &inside), config.listens)
+    }
+
     /// The same, by a program that becomes nginx: `entry` is put before the program's name.
     ///
     /// # Errors
     /// As for [`Self::start`].
     pub fn start_by(entry: &[String], cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
         let directory = TempDir::new()?;
-        let text = render(config, directory.path());
-        Self::start_in(directory, &text, entry, cgroup, config.listens)
+        let inside = directory.path().to_owned();
+        let mut words = entry.iter().map(String::as_str).chain(["nginx"]);
+        let mut nginx = command(words.next().unwrap_or("nginx"), Some(cgroup));
+        // Else it says that it cannot open the log that it was built with. An option since 1.19.5.
+        nginx.args(words).args(["-e", "error.log"]);
+        Self::launch(nginx, directory, &inside, &render(config, &inside), config.listens)
     }
 
     /// nginx that passes connections on as they are. `stream`: the parts of that block. It writes no log.
@@ -71,34 +88,29 @@ impl Nginx {
     /// As for [`Self::start`].
     pub fn start_stream(cgroup: &Cgroup, stream: &str, listens: &[SocketAddr]) -> Result<Self> {
         let directory = TempDir::new()?;
+        let inside = directory.path().to_owned();
         let text = format!(
             "load_module {STREAM_MODULE};\nuser root;\nworker_processes 1;\npid {}/nginx.pid;\nerror_log error.log \
              warn;\nevents {{ worker_connections 1024; }}\nstream {{\n{stream}\n}}\n",
-            directory.path().display(),
+            inside.display(),
         );
         fs::write(directory.path().join(LOG), [])?;
-        Self::start_in(directory, &text, &[], cgroup, listens)
+        let mut nginx = command("nginx", Some(cgroup));
+        nginx.args(["-e", "error.log"]);
+        Self::launch(nginx, directory, &inside, &text, listens)
     }
 
-    fn start_in(
+    /// `inside`: what the directory is called by nginx.
+    fn launch(
+        mut nginx: Command,
         directory: TempDir,
+        inside: &Path,
         text: &str,
-        entry: &[String],
-        cgroup: &Cgroup,
         listens: &[SocketAddr],
     ) -> Result<Self> {
-        let path = directory.path().join("nginx.conf");
-        fs::write(&path, text)?;
+        fs::write(directory.path().join("nginx.conf"), text)?;
         let output = fs::File::create(directory.path().join("output"))?;
-        let mut words = entry.iter().map(String::as_str).chain(["nginx"]);
-        let mut nginx = command(words.next().unwrap_or("nginx"), Some(cgroup));
-        nginx.args(words);
-        nginx.arg("-p").arg(directory.path()).arg("-c").arg(&path).args([
-            "-e",
-            "error.log",
-            "-g",
-            "daemon off;",
-        ]);
+        nginx.arg("-p").arg(inside).arg("-c").arg(inside.join("nginx.conf")).args(["-g", "daemon off;"]);
         let process = Process::spawn("nginx", &mut nginx, &output)?;
         let mut server = Self { process, directory };
         for listen in listens {

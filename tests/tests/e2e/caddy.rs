@@ -10,7 +10,7 @@ use crate::bed::{Bed, judge, judge_backend};
 use crate::traffic;
 
 /// Caddy has no ingress controller of its own name among the known ones: any name does for the manifests.
-const CONTROLLER: &str = "caddy.test/ingress-controller";
+pub(crate) const CONTROLLER: &str = "caddy.test/ingress-controller";
 
 fn check(traffic: impl FnOnce(SocketAddr) -> Result<()>, id: &str) -> Result<Output> {
     let bed = Bed::new("caddy", CONTROLLER)?;

@@ -10,7 +10,7 @@ use harness::server::haproxy::{FRONTEND_LOG, HaProxy};
 use crate::bed::{Bed, judge, judge_backend, judge_garbage};
 use crate::traffic;
 
-const CONTROLLER: &str = "haproxy.org/ingress-controller";
+pub(crate) const CONTROLLER: &str = "haproxy.org/ingress-controller";
 
 fn check(bind: &str, traffic: impl FnOnce(SocketAddr) -> Result<()>, id: &str) -> Result<Output> {
     check_by(judge, bind, traffic, id)

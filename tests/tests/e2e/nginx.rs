@@ -22,6 +22,15 @@ pub(crate) fn bed() -> Result<Bed> {
 
 /// nginx proxying to the bed's backend, listening with these `listen` parameters.
 pub(crate) fn start(bed: &Bed, listens: &[(SocketAddr, &str)]) -> Result<Nginx> {
+    start_with(bed, listens, |config| Nginx::start(&bed.cgroup, config))
+}
+
+/// The same, started by the caller.
+pub(crate) fn start_with(
+    bed: &Bed,
+    listens: &[(SocketAddr, &str)],
+    start: impl FnOnce(&Config<'_>) -> Result<Nginx>,
+) -> Result<Nginx> {
     let listen =
         listens.iter().map(|(address, how)| format!("    listen {address} {how};\n")).collect::<String>();
     let http = format!(
@@ -36,7 +45,7 @@ pub(crate) fn start(bed: &Bed, listens: &[(SocketAddr, &str)]) -> Result<Nginx> 
         dead = bed.dead(),
     );
     let addresses: Vec<SocketAddr> = listens.iter().map(|(address, _)| *address).collect();
-    Nginx::start(&bed.cgroup, &Config { http: &http, listens: &addresses, access_log: true, workers: 1 })
+    start(&Config { http: &http, listens: &addresses, access_log: true, workers: 1 })
 }
 
 /// One server, one auditor, one kind of traffic, and the judgement.

@@ -181,7 +181,7 @@ impl Tls {
         let Some(keys) = lane.keys.clone() else { return Ok(()) };
         if direction_early {
             // Whether it is early data cannot be proved.
-            return Err(Stop::Unread(Reason::Missing));
+            return Err(Stop::Unread(fragment.absence().into()));
         }
         let sequence = lane.sequence;
         lane.sequence += 1;
@@ -190,11 +190,11 @@ impl Tls {
         let (content, end) = if !protection.tls13 {
             (header.content, to)
         } else if lane.unsure {
-            return self.unknown_contents(role, time, sink);
+            return self.unknown_contents(role, fragment, time, sink);
         } else {
             match inner_end(&keys, sequence, fragment) {
                 Some((len, content)) => (content, len),
-                None => return self.unknown_contents(role, time, sink),
+                None => return self.unknown_contents(role, fragment, time, sink),
             }
         };
         // Without the nonce nothing of the record can be decrypted.
@@ -203,7 +203,7 @@ impl Tls {
             None if from == 0 => Some([0; 8]),
             None => None,
         };
-        let reason = if fragment.has_lost() { Absence::Lost } else { Absence::Unwanted };
+        let reason = fragment.absence();
         let mut texts: Vec<Result<(usize, Vec<u8>), Gap>> = Vec::new();
         for part in fragment.parts_within(from, end) {
             texts.push(match (part, explicit) {
@@ -227,7 +227,13 @@ impl Tls {
     }
 
     /// A record of TLS 1.3 of which it is not known what it contained.
-    fn unknown_contents(&mut self, role: Role, time: Nanos, sink: &mut dyn Sink) -> Result<(), Stop> {
+    fn unknown_contents(
+        &mut self,
+        role: Role,
+        fragment: &Fragment<'_>,
+        time: Nanos,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
         let lane = self.lane_mut(role);
         if lane.stage == Stage::Handshake {
             lane.messages.skip(usize::MAX);
@@ -235,7 +241,7 @@ impl Tls {
             lane.unsure = true;
             self.lose_plaintext(role, time, sink);
         }
-        Err(Stop::Skip(Reason::Missing))
+        Err(Stop::Skip(fragment.absence().into()))
     }
 }
 

@@ -102,9 +102,10 @@ impl<'a> Fragment<'a> {
         self.gaps.is_empty().then_some(self.bytes)
     }
 
-    /// Whether a part was lost, not only left out.
-    pub(super) fn has_lost(&self) -> bool {
-        self.gaps.iter().any(|gap| gap.reason == Absence::Lost)
+    /// Why parts are absent: because one was lost, or all were only left out.
+    pub(super) fn absence(&self) -> Absence {
+        let lost = self.gaps.iter().any(|gap| gap.reason == Absence::Lost);
+        if lost { Absence::Lost } else { Absence::Unwanted }
     }
 
     /// Its parts, in order, without holes between them.

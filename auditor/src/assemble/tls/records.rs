@@ -189,7 +189,7 @@ impl Tls {
                 return self.unread_hole(role, left);
             }
             let Some((taken, record)) = lane.reader.step_hole(left, reason) else {
-                self.lose(role, Reason::Missing, time, sink);
+                self.lose(role, reason.into(), time, sink);
                 let lane = self.lane_mut(role);
                 let (origin, pending) = (lane.offset, lane.reader.clear() as u64);
                 lane.count_unread(pending + left);

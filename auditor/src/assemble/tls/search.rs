@@ -131,7 +131,8 @@ impl Lane {
 
     /// Whether they may be once a secret has come.
     pub(super) fn wants_secrets(&self) -> bool {
-        let missing = |unread: &Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing);
+        let missing =
+            |unread: &Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing | Reason::NotCopied);
         self.search.is_none() && self.searched <= MAX_BYTES && self.unread.as_ref().is_some_and(missing)
     }
 

@@ -1,5 +1,6 @@
 //! What could not be read, and why.
 
+use crate::assemble::Absence;
 use crate::capture::record::Direction;
 
 /// Bytes that were not read.
@@ -54,6 +55,9 @@ pub enum Reason {
     /// Bytes were lost, and with them what is needed to read what follows.
     #[error("bytes are missing")]
     Missing,
+    /// The same of bytes that were seen and not copied: there was too much of them at once.
+    #[error("bytes were not copied")]
+    NotCopied,
     /// The hello messages were not seen: the connection was open before, or they were lost.
     #[error("the handshake was not seen")]
     NoHello,
@@ -69,4 +73,13 @@ pub enum Reason {
     /// The direction ended within a record.
     #[error("the stream ends within a record")]
     Truncated,
+}
+
+impl From<Absence> for Reason {
+    fn from(absence: Absence) -> Self {
+        match absence {
+            Absence::Lost => Self::Missing,
+            Absence::Unwanted => Self::NotCopied,
+        }
+    }
 }

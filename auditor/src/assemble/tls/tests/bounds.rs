@@ -206,6 +206,21 @@ fn a_search_is_bounded() {
 }
 
 #[test]
+fn why_records_are_missing_is_told() {
+    for (absence, reason) in [(Absence::Lost, Reason::Missing), (Absence::Unwanted, Reason::NotCopied)] {
+        for (suite, version) in suites() {
+            let ends = Ends::new(suite, version);
+            let conversation = talk(&ends);
+            let mut rig = Rig::new(&ends.secrets.all());
+            rig.feed_all(&conversation);
+            rig.feed(SERVER, Piece::Hole { len: 100_000, reason: absence });
+            rig.finish();
+            assert_eq!(reasons(&mut rig), [reason]);
+        }
+    }
+}
+
+#[test]
 fn a_hole_in_the_handshake_costs_facts_only() {
     // The certificate's middle: it has a record of its own in neither version.
     for (suite, version) in suites() {
