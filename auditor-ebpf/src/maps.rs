@@ -117,7 +117,7 @@ static COUNTERS: Array<u64> = Array::with_max_entries(DATAGRAM_CELLS + 16 * CELL
 static REQUEST_WINDOW: u64 = 65_536;
 /// Bytes of a turn that are always copied where responses travel. Set when loading.
 #[unsafe(no_mangle)]
-static RESPONSE_WINDOW: u64 = 16_384;
+static RESPONSE_WINDOW: u64 = 20_480;
 /// Fill of the ring up to which bodies are copied. Set when loading.
 #[unsafe(no_mangle)]
 static BULK_BYTES: u64 = 2 << 20;

@@ -121,7 +121,8 @@ impl Default for Limits {
             held_bytes_per_connection: 256 << 10,
             held_bytes: 32 << 20,
             request_window: 64 << 10,
-            response_window: 16 << 10,
+            // A whole record of TLS, and some more.
+            response_window: 20 << 10,
         }
     }
 }
