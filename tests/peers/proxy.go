@@ -25,7 +25,7 @@ type line struct {
 	Method    string `json:"method"`
 	URI       string `json:"uri"`
 	Status    int    `json:"status"`
-	BodyBytes int64  `json:"body_bytes"`
+	BodyBytes *int64 `json:"body_bytes"`
 	RequestID string `json:"request_id"`
 }
 
@@ -64,7 +64,12 @@ func logged(handler http.Handler, to io.Writer) http.Handler {
 		// Deferred: where the client has gone, the proxy ends by panicking (http.ErrAbortHandler). curl goes by
 		// Content-Length, and is gone before a stream has ended.
 		defer func() {
-			entry.Status, entry.BodyBytes = counting.status, counting.bytes
+			aborted := recover()
+			entry.Status = counting.status
+			// A write that failed does not say what of it was sent.
+			if aborted == nil {
+				entry.BodyBytes = &counting.bytes
+			}
 			text, err := json.Marshal(entry)
 			if err != nil {
 				log.Fatal(err)
@@ -73,6 +78,9 @@ func logged(handler http.Handler, to io.Writer) http.Handler {
 			defer lock.Unlock()
 			if _, err := to.Write(append(text, '\n')); err != nil {
 				log.Fatal(err)
+			}
+			if aborted != nil {
+				panic(aborted)
 			}
 		}()
 		handler.ServeHTTP(counting, request)

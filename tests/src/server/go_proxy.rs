@@ -29,7 +29,8 @@ struct Line {
     method: String,
     uri: String,
     status: u16,
-    body_bytes: u64,
+    /// None where the client had gone.
+    body_bytes: Option<u64>,
     request_id: String,
 }
 
@@ -88,6 +89,6 @@ fn parse_line(line: &str) -> Result<LogEntry> {
         method: Some(line.method),
         uri: line.uri,
         status: Some(line.status).filter(|status| *status != 0),
-        body_bytes: Some(line.body_bytes),
+        body_bytes: line.body_bytes,
     })
 }
