@@ -82,7 +82,6 @@ fn established(context: &SockOpsContext, how: u8) {
             record: [0; 2],
             behind: [0; 2],
             split: [0; 2],
-            at: [0; 2],
             cookie,
             last: NOBODY,
             flags: passive | announced,

@@ -35,8 +35,6 @@ pub(crate) struct SocketState {
     pub(crate) behind: [u64; 2],
     /// What has come of a header that is not whole: its bytes, above them their number.
     pub(crate) split: [u64; 2],
-    /// Where a walk through a packet stands.
-    pub(crate) at: [u64; 2],
     /// The socket's name, so that it need not be asked for each packet.
     pub(crate) cookie: u64,
     /// The direction that spoke last; [`NOBODY`] before the first byte.

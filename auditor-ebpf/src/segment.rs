@@ -19,7 +19,7 @@ use crate::maps::{
     count, create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
-use crate::walk::walk;
+use crate::walk::{blur, get, walk};
 
 /// `BPF_TCP_LISTEN` (include/uapi/linux/bpf.h).
 const LISTEN: u32 = 10;
@@ -135,7 +135,6 @@ fn first_seen(
             record: [NO_RECORDS; 2],
             behind: [0; 2],
             split: [0; 2],
-            at: [0; 2],
             cookie,
             last: NOBODY,
             flags: STATE_JOINED,
@@ -235,30 +234,40 @@ fn segment(
     let base = state.base[side];
     let sure = start >= base && end - base <= SURE;
     let want = if sure { Want { offset: 0, tls: false } } else { want(cookie, direction) };
-    let stretch =
-        Stretch { skb, payload: packet.payload + before as u32, start, end, direction, cookie, received };
-    let (mut at, mut tail) = (start, None);
-    if state.record[side] != NO_RECORDS {
-        let sparse = want.tls && end <= want.offset;
-        let walked = walk(&stretch, sparse, turns && start == from, state);
-        // Another CPU that sees the same socket may have moved it.
-        if walked.at > start && walked.at <= end {
-            at = walked.at;
-        }
-        tail = walked.tail;
-    }
-    let (lower, upper) = if let Some(copy) = tail {
-        (at, at + u64::from(copy))
-    } else if sure {
-        (at, end)
+    let (mut lower, mut upper) = if sure {
+        (start, end)
     } else {
         let requests =
             state.flags & STATE_JOINED != 0 || (state.flags & STATE_PASSIVE != 0) == (direction == INGRESS);
         let limit = limit(requests);
         let (lower, upper) = window(base, want.offset, limit);
-        // Where records are, and no walk has told of them, a boundary may stand anywhere before the want.
+        // Where nobody walks, a boundary of records may stand anywhere before the want.
         (if want.tls { base.saturating_sub(limit) } else { lower }, upper)
     };
+    // Whatever led here: the verifier goes through the rest once.
+    let sparse = blur(state, u64::from((want.tls && end <= want.offset) || start >= upper)) != 0;
+    (lower, upper) = (blur(state, lower), blur(state, upper));
+    let stretch = Stretch {
+        skb,
+        payload: blur(state, u64::from(packet.payload) + before) as u32,
+        start: blur(state, start),
+        end: blur(state, end),
+        direction,
+        cookie,
+        received: blur(state, received),
+    };
+    let Stretch { start, end, .. } = stretch;
+    let mut at = start;
+    if state.record[side] != NO_RECORDS {
+        let walked = walk(&stretch, sparse, turns && stretch.start == from, state);
+        at = walked.at;
+        if let Some(copy) = walked.tail {
+            (lower, upper) = (at, at + u64::from(copy));
+        } else if upper < end && get(&state.record[side]) >= start {
+            // It is known where records are, and the walk has not told of those behind.
+            upper = end;
+        }
+    }
     if at < lower && lower < end {
         // What precedes the window, told for itself: the copied bytes of a record are a prefix.
         stretch.tell(at, lower, 0);

@@ -13,9 +13,9 @@ use crate::packet::load;
 use crate::segment::Stretch;
 
 /// Boundaries of a packet that are told one by one; with more of them it is copied.
-const TOLD: u32 = 8;
+const TOLD: u32 = 12;
 /// Boundaries that are walked in a packet that is copied.
-const WALKED: u32 = 24;
+const WALKED: u32 = 48;
 /// More than is ever copied at a boundary.
 const MOST: u64 = 64;
 
@@ -27,11 +27,11 @@ pub(crate) struct Walk {
     pub(crate) tail: Option<u32>,
 }
 
-/// Walks through a packet. `sparse`: nothing of it is needed but what stands around boundaries, and that is told. `turns`: the
+/// Walks through a packet. `sparse`: nothing of it is copied but what stands around boundaries, and that is told. `turns`: the
 /// direction begins a turn here, and a record with it if the place is not known.
 ///
-/// What changes from step to step is kept in the state, where the verifier knows nothing of it, and read anew: else it
-/// follows each step apart from all others to the end of the program.
+/// What changes from step to step is read anew from the state, or blurred: else the verifier follows each step apart from
+/// all others to the end of the program.
 #[inline(always)]
 pub(crate) fn walk(stretch: &Stretch, sparse: bool, turns: bool, state: &mut SocketState) -> Walk {
     let Stretch { skb, start, end, direction, .. } = *stretch;
@@ -54,11 +54,11 @@ pub(crate) fn walk(stretch: &Stretch, sparse: bool, turns: bool, state: &mut Soc
             return all(start);
         }
     }
-    set(&mut state.at[side], start);
+    let mut at = start;
     let mut steps = 0;
     while sparse && steps < TOLD {
         steps += 1;
-        let (record, at, behind) = (get(&state.record[side]), get(&state.at[side]), get(&state.behind[side]));
+        let (record, behind) = (get(&state.record[side]), get(&state.behind[side]));
         let near = record.saturating_sub(BEFORE);
         let near = if near < end { near } else { end };
         if near > at {
@@ -71,10 +71,10 @@ pub(crate) fn walk(stretch: &Stretch, sparse: bool, turns: bool, state: &mut Soc
                 return Walk { at, tail: Some(copy as u32) };
             }
             stretch.tell(at, near, copy as u32);
-            set(&mut state.at[side], near);
+            at = near;
         }
+        at = blur(state, at);
         if record >= end {
-            let at = get(&state.at[side]);
             return Walk { at, tail: Some((end - at) as u32) };
         }
         if !step(stretch, state, side) {
@@ -88,18 +88,24 @@ pub(crate) fn walk(stretch: &Stretch, sparse: bool, turns: bool, state: &mut Soc
             break;
         }
     }
-    all(get(&state.at[side]))
+    all(blur(state, at))
+}
+
+/// The value, of which the verifier knows nothing any more: ways that led to different ones become the same to it.
+#[inline(always)]
+pub(crate) fn blur(state: &SocketState, value: u64) -> u64 {
+    value ^ get(&state.cookie) ^ get(&state.cookie)
 }
 
 /// Reads what the verifier shall know nothing of.
 #[inline(always)]
-fn get(cell: &u64) -> u64 {
+pub(crate) fn get(cell: &u64) -> u64 {
     // SAFETY: it is a reference.
     unsafe { (&raw const *cell).read_volatile() }
 }
 
 #[inline(always)]
-fn set(cell: &mut u64, value: u64) {
+pub(crate) fn set(cell: &mut u64, value: u64) {
     // SAFETY: it is a reference.
     unsafe { (&raw mut *cell).write_volatile(value) };
 }

@@ -111,6 +111,24 @@ fn ordinary(server: SocketAddr, version: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Bodies longer than the ring, and what follows them on their connection.
+fn long(server: SocketAddr, version: &[&str]) -> Result<()> {
+    let with = |path: &str, id: &str, more: &[&str]| get(path, id, &[version, more].concat());
+    let transfers = [
+        with("/hello", "get", &[]),
+        with("/bytes/104857600", "long", &[]),
+        with("/upload", "upload", &["--data-binary", "a=1"]),
+        with("/bytes/50000000", "longer", &[]),
+        with("/own", "own", &[]),
+    ];
+    let responses = curl::run(server, &transfers)?;
+    let bodies: Vec<u64> = responses.iter().map(|response| response.body_bytes).collect();
+    ensure!(bodies.get(1) == Some(&104_857_600) && bodies.get(3) == Some(&50_000_000), "bodies {bodies:?}");
+    let connects: u32 = responses.iter().map(|response| response.connects).sum();
+    ensure!(connects == 1, "{connects} connections");
+    Ok(())
+}
+
 const TLS_1_2: (&str, &str) = ("1.2", "TLSv1.2");
 const TLS_1_3: (&str, &str) = ("1.3", "TLSv1.3");
 
@@ -132,4 +150,14 @@ fn http2_over_tls_1_2() -> Result<()> {
 #[test]
 fn http2_over_tls_1_3() -> Result<()> {
     check(TLS_1_3, "2", |server| ordinary(server, &["--http2"])).map(drop)
+}
+
+#[test]
+fn long_bodies_over_tls_1_2() -> Result<()> {
+    check(TLS_1_2, "1.1", |server| long(server, &["--http1.1"])).map(drop)
+}
+
+#[test]
+fn long_bodies_over_tls_1_3() -> Result<()> {
+    check(TLS_1_3, "1.1", |server| long(server, &["--http1.1"])).map(drop)
 }
