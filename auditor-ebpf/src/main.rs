@@ -35,6 +35,8 @@ mod packet;
 mod segment;
 #[cfg(target_arch = "bpf")]
 mod tap;
+#[cfg(target_arch = "bpf")]
+mod walk;
 
 #[cfg(target_arch = "bpf")]
 mod programs {

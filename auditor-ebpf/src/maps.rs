@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use auditor_ebpf::abi::{COUNTERS as CELLS_PER_CPU, Counter, DATAGRAM_CELLS};
-use auditor_ebpf::window::{WANT_CELLS, unpack_want, want_cell};
+use auditor_ebpf::window::{WANT_CELLS, Want, unpack_want, want_cell};
 use aya_ebpf::bindings::{
     BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE,
     bpf_sock,
@@ -28,6 +28,13 @@ pub(crate) struct SocketState {
     pub(crate) highest: [u64; 2],
     /// Where the current turn began, by direction.
     pub(crate) base: [u64; 2],
+    /// Where the next header of a TLS record stands, by direction; [`NO_RECORDS`] where there are none. Less than what was
+    /// seen of the direction: not known.
+    pub(crate) record: [u64; 2],
+    /// Where what is needed behind the last header ends.
+    pub(crate) behind: [u64; 2],
+    /// What has come of a header that is not whole: its bytes, above them their number.
+    pub(crate) split: [u64; 2],
     /// The socket's name, so that it need not be asked for each packet.
     pub(crate) cookie: u64,
     /// The direction that spoke last; [`NOBODY`] before the first byte.
@@ -38,6 +45,8 @@ pub(crate) struct SocketState {
     pub(crate) reserved: [u8; 6],
 }
 
+/// [`SocketState::record`] of a direction that does not carry TLS from its first byte on.
+pub(crate) const NO_RECORDS: u64 = u64::MAX;
 /// [`SocketState::last`] before any payload.
 pub(crate) const NOBODY: u8 = 0xff;
 /// The `Opened` record has reached the ring.
@@ -179,13 +188,13 @@ fn add(cell: u32, amount: u64) {
     }
 }
 
-/// The offset that userspace next needs, 0 if it has not said.
+/// The offset that userspace next needs.
 #[inline(always)]
-pub(crate) fn want(cookie: u64, direction: u8) -> u64 {
+pub(crate) fn want(cookie: u64, direction: u8) -> Want {
     match WANTS.get_ptr(want_cell(cookie, direction)) {
         // SAFETY: as above; userspace stores whole 64-bit words.
         Some(cell) => unpack_want(cookie, unsafe { cell.read_volatile() }),
-        None => 0,
+        None => Want { offset: 0, tls: false },
     }
 }
 

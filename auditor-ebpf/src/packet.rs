@@ -179,7 +179,7 @@ fn near<const N: usize>(skb: *mut __sk_buff, at: u32) -> Option<[u8; N]> {
 }
 
 #[inline(always)]
-fn load<const N: usize>(skb: *mut __sk_buff, at: u32) -> Option<[u8; N]> {
+pub(crate) fn load<const N: usize>(skb: *mut __sk_buff, at: u32) -> Option<[u8; N]> {
     let mut bytes = [0_u8; N];
     // SAFETY: the helper writes at most N bytes into a buffer of N bytes, or fails.
     let status = unsafe { bpf_skb_load_bytes(skb.cast(), at, bytes.as_mut_ptr().cast(), N as u32) };

@@ -12,13 +12,14 @@ use auditor_ebpf::abi::{
     Header, INGRESS, KIND_CLOSED, KIND_EARLY, KIND_OPENED, KIND_SEGMENT, KIND_TRANSLATED, MAX_COPY, Opened,
     Segment, Tuple,
 };
-use auditor_ebpf::window::{offset_of, window};
+use auditor_ebpf::window::{Want, offset_of, window};
 
 use crate::maps::{
-    NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState, count,
-    create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
+    NO_RECORDS, NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState,
+    count, create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
+use crate::walk::{blur, get, walk};
 
 /// `BPF_TCP_LISTEN` (include/uapi/linux/bpf.h).
 const LISTEN: u32 = 10;
@@ -57,7 +58,14 @@ pub(crate) fn observe(skb: *mut __sk_buff, direction: u8) {
     if packet.len == 0 && packet.flags & (FIN | RST) == 0 {
         return;
     }
-    let Some(state) = state(socket).or_else(|| first_seen(skb, socket, &packet, direction)) else { return };
+    // No closure: it would be a function of its own, whose stack counts on top of this one's.
+    let state = match state(socket) {
+        Some(state) => state,
+        None => match first_seen(skb, socket, &packet, direction) {
+            Some(state) => state,
+            None => return,
+        },
+    };
     // SAFETY: not null; the result is checked.
     let tcp = unsafe { bpf_tcp_sock(socket) };
     if tcp.is_null() {
@@ -129,6 +137,9 @@ fn first_seen(
             first: [next.wrapping_sub(received as u32), una.wrapping_sub(acked as u32)],
             highest,
             base: highest,
+            record: [NO_RECORDS; 2],
+            behind: [0; 2],
+            split: [0; 2],
             cookie,
             last: NOBODY,
             flags: STATE_JOINED,
@@ -216,7 +227,8 @@ fn segment(
     } else {
         (state.highest[side], start)
     };
-    if state.last != direction && packet.len != 0 && end > known {
+    let turns = state.last != direction && packet.len != 0 && end > known;
+    if turns {
         state.last = direction;
         state.base[side] = from;
     }
@@ -225,37 +237,111 @@ fn segment(
         state.highest[side] = highest;
     }
     let base = state.base[side];
-    let (lower, upper) = if start >= base && end - base <= SURE {
+    let sure = start >= base && end - base <= SURE;
+    let want = if sure { Want { offset: 0, tls: false } } else { want(cookie, direction) };
+    let (mut lower, mut upper) = if sure {
         (start, end)
     } else {
         let requests =
             state.flags & STATE_JOINED != 0 || (state.flags & STATE_PASSIVE != 0) == (direction == INGRESS);
-        window(base, want(cookie, direction), limit(requests))
+        let limit = limit(requests);
+        let (lower, upper) = window(base, want.offset, limit);
+        // Where nobody walks, a boundary of records may stand anywhere before the want.
+        (if want.tls { base.saturating_sub(limit) } else { lower }, upper)
     };
-    let tell = |at: u64, stop: u64, copy: u32, flags: u16| {
-        let into = (before + (at - start)) as u32;
-        let record = Segment {
-            header: header(KIND_SEGMENT, direction, flags, (stop - at) as u32, cookie),
-            offset: at,
-            received,
-            copied: copy,
-            reserved: 0,
-        };
-        hand_over(skb, packet.payload + into, copy, record, |record, copied| record.copied = copied);
+    // Whatever led here: the verifier goes through the rest once.
+    let sparse = blur(state, u64::from((want.tls && end <= want.offset) || start >= upper)) != 0;
+    (lower, upper) = (blur(state, lower), blur(state, upper));
+    let stretch = Stretch {
+        skb,
+        payload: blur(state, u64::from(packet.payload) + before) as u32,
+        start: blur(state, start),
+        end: blur(state, end),
+        direction,
+        cookie,
+        received: blur(state, received),
     };
+    let Stretch { start, end, .. } = stretch;
     let mut at = start;
+    if state.record[side] != NO_RECORDS {
+        let walked = walk(&stretch, sparse, turns && stretch.start == from, state);
+        at = walked.at;
+        if let Some(copy) = walked.tail {
+            (lower, upper) = (at, at + u64::from(copy));
+        } else if upper < end && get(&state.record[side]) >= start {
+            // It is known where records are, and the walk has not told of those behind.
+            upper = end;
+        }
+    }
     if at < lower && lower < end {
         // What precedes the window, told for itself: the copied bytes of a record are a prefix.
-        tell(at, lower, 0, 0);
+        stretch.tell(at, lower, 0);
         at = lower;
     }
     let stop = if upper < end { upper } else { end };
     let copy = if at >= lower && at < stop { stop - at } else { 0 };
     let copy = if copy > MAX_COPY as u64 { MAX_COPY as u64 } else { copy };
-    if copy < end - start {
-        count(Counter::UnwantedBytes, end - start - copy);
+    if copy < end - at {
+        count(Counter::UnwantedBytes, end - at - copy);
     }
-    tell(at, end, copy as u32, flags);
+    let record = stretch.record(at, end, copy as u32, flags);
+    hand_over(skb, stretch.place(at), copy as u32, record, |record, copied| record.copied = copied);
+}
+
+/// The payload of a packet, as a stretch of its direction's stream.
+pub(crate) struct Stretch {
+    pub(crate) skb: *mut __sk_buff,
+    /// Where in the packet it begins.
+    payload: u32,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) direction: u8,
+    cookie: u64,
+    received: u64,
+}
+
+impl Stretch {
+    /// Where in the packet an offset is.
+    #[inline(always)]
+    pub(crate) fn place(&self, at: u64) -> u32 {
+        self.payload + (at - self.start) as u32
+    }
+
+    #[inline(always)]
+    fn record(&self, at: u64, stop: u64, copied: u32, flags: u16) -> Segment {
+        Segment {
+            header: header(KIND_SEGMENT, self.direction, flags, (stop - at) as u32, self.cookie),
+            offset: at,
+            received: self.received,
+            copied,
+            reserved: 0,
+        }
+    }
+
+    /// Tells of `at..stop`, of which no more is needed than at most 64 bytes, and those first.
+    #[inline(always)]
+    pub(crate) fn tell(&self, at: u64, stop: u64, copy: u32) {
+        count(Counter::UnwantedBytes, stop - at - u64::from(copy));
+        let waiting = waiting();
+        if !has_room_to_tell(waiting) {
+            return count(Counter::RingFull, 1);
+        }
+        let record = self.record(at, stop, copy, 0);
+        if copy == 0 {
+            emit::<Segment>(0, waiting, |entry| {
+                entry.write(record);
+                true
+            });
+        } else {
+            // So little that it finds room where bodies do not.
+            let place = self.place(at);
+            emit::<With<Segment, 64>>(copy, waiting, |entry| {
+                fill::<Segment, 64, 0>(self.skb, place, copy, record, entry, |record, copied| {
+                    record.copied = copied
+                })
+            });
+        }
+    }
 }
 
 /// Payload for a connection whose socket does not exist yet: the handshake is not complete, or its completion was deferred.

@@ -4,14 +4,31 @@
 //! it holds the heads. Userspace may name the next offset it needs (the end of a body); what lies before is not copied,
 //! and the window then starts there. So a body costs nothing, and a late or lost word from userspace costs copies, never
 //! the head of the next message.
+//!
+//! Of a direction that carries TLS the headers of records are needed wherever they stand. Where the kernel knows where they
+//! do, it copies around each boundary ([`BEFORE`], [`BEHIND`]) and leaves out the rest; where it does not, it copies all.
 
 /// How many connections have a cell in the array of wants (a power of two).
 pub const WANT_SLOTS: u64 = 65_536;
 /// Cells in that array: two directions each.
 pub const WANT_CELLS: u32 = 131_072;
-/// Bits of an offset in a want; 2^48 bytes is more than a connection carries.
-const WANT_BITS: u32 = 48;
+/// Bits of an offset in a want; 2^47 bytes is more than a connection carries.
+const WANT_BITS: u32 = 47;
 const WANT_MASK: u64 = (1 << WANT_BITS) - 1;
+/// Set in a want: what lies before it is records of TLS.
+const WANT_TLS: u64 = 1 << WANT_BITS;
+/// Where the bits begin that tell connections apart.
+const TAG_SHIFT: u32 = 48;
+
+/// Bytes of a TLS record's header (RFC 8446, 5.1).
+pub const RECORD_HEADER: u64 = 5;
+/// The longest fragment of a record that any version allows (RFC 5246, 6.2.3).
+pub const MAX_FRAGMENT: u64 = (1 << 14) + 2048;
+/// Copied before a boundary: the tag, and the bytes ahead of it. In TLS 1.3 those end with the type of the contents, behind
+/// which zeros may stand (RFC 8446, 5.2).
+pub const BEFORE: u64 = 32;
+/// Copied from a boundary on: the header, and the explicit part of a nonce (RFC 5288, 3).
+pub const BEHIND: u64 = RECORD_HEADER + 8;
 
 /// The stream offset of sequence number `sequence`, given that of the stream's first byte and the highest offset seen so far.
 ///
@@ -41,17 +58,40 @@ pub const fn want_cell(cookie: u64, direction: u8) -> u32 {
     (((cookie & (WANT_SLOTS - 1)) << 1) | (direction & 1) as u64) as u32
 }
 
-/// What to store in that cell. The upper bits tell connections that share a cell apart: one 64-bit store, never torn.
-#[inline(always)]
-pub const fn pack_want(cookie: u64, want: u64) -> u64 {
-    let want = if want > WANT_MASK { WANT_MASK } else { want };
-    (tag(cookie) << WANT_BITS) | want
+/// The next offset that userspace needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// The offset; 0 if it has not said.
+    pub offset: u64,
+    /// What lies before it is records of TLS, whose boundaries are needed all the same.
+    pub tls: bool,
 }
 
-/// The want in `cell` if it belongs to this connection, else 0.
+/// What to store in that cell. The upper bits tell connections that share a cell apart: one 64-bit store, never torn.
 #[inline(always)]
-pub const fn unpack_want(cookie: u64, cell: u64) -> u64 {
-    if cell >> WANT_BITS == tag(cookie) { cell & WANT_MASK } else { 0 }
+pub const fn pack_want(cookie: u64, want: Want) -> u64 {
+    let offset = if want.offset > WANT_MASK { WANT_MASK } else { want.offset };
+    (tag(cookie) << TAG_SHIFT) | if want.tls { WANT_TLS } else { 0 } | offset
+}
+
+/// The want in `cell` if it belongs to this connection, else none.
+#[inline(always)]
+pub const fn unpack_want(cookie: u64, cell: u64) -> Want {
+    if cell >> TAG_SHIFT == tag(cookie) {
+        Want { offset: cell & WANT_MASK, tls: cell & WANT_TLS != 0 }
+    } else {
+        Want { offset: 0, tls: false }
+    }
+}
+
+/// How long the fragment is that follows a record's header, whose five bytes are the lowest of `header`, the first highest.
+/// None: it is no header.
+#[inline(always)]
+pub const fn fragment_len(header: u64) -> Option<u64> {
+    let (content, major, minor) = (header >> 32 & 0xff, header >> 24 & 0xff, header >> 16 & 0xff);
+    let len = header & 0xffff;
+    let known = content >= 20 && content <= 24 && major == 3 && minor <= 4;
+    if known && len <= MAX_FRAGMENT { Some(len) } else { None }
 }
 
 #[inline(always)]

@@ -1,6 +1,8 @@
 //! The arithmetic of offsets and windows against models that cannot overflow.
 
-use auditor_ebpf::window::{WANT_CELLS, WANT_SLOTS, offset_of, pack_want, unpack_want, want_cell, window};
+use auditor_ebpf::window::{
+    WANT_CELLS, WANT_SLOTS, Want, fragment_len, offset_of, pack_want, unpack_want, want_cell, window,
+};
 use proptest::prelude::*;
 
 /// Offsets that a connection can reach, those around a wrap more often than chance has it.
@@ -61,19 +63,20 @@ proptest! {
         prop_assert!(start == want || start == base.saturating_sub(limit), "not a byte less");
     }
 
-    /// A want is read back by the connection that wrote it, up to 2^48 - 1.
+    /// A want is read back by the connection that wrote it, up to 2^47 - 1.
     #[test]
-    fn a_want_is_read_back(cookie: u64, want: u64) {
-        let most = (1u64 << 48) - 1;
-        prop_assert_eq!(unpack_want(cookie, pack_want(cookie, want)), want.min(most));
+    fn a_want_is_read_back(cookie: u64, offset: u64, tls: bool) {
+        let most = (1u64 << 47) - 1;
+        let read = unpack_want(cookie, pack_want(cookie, Want { offset, tls }));
+        prop_assert_eq!(read, Want { offset: offset.min(most), tls });
     }
 
     /// Another connection that shares the cell reads nothing from it.
     #[test]
-    fn a_want_is_not_read_by_another(cookie in 0u64..1 << 32, other in 1u64..1 << 16, want in offsets()) {
+    fn a_want_is_not_read_by_another(cookie in 0u64..1 << 32, other in 1u64..1 << 16, offset in offsets(), tls: bool) {
         let sharing = cookie ^ (other * WANT_SLOTS);
         prop_assert_eq!(want_cell(sharing, 0), want_cell(cookie, 0));
-        prop_assert_eq!(unpack_want(sharing, pack_want(cookie, want)), 0);
+        prop_assert_eq!(unpack_want(sharing, pack_want(cookie, Want { offset, tls })), Want::default());
     }
 
     /// Cells lie within the array, and the directions of a connection have each its own.
@@ -88,10 +91,32 @@ proptest! {
     }
 }
 
+/// RFC 8446, 5.1 and 5.2; RFC 5246, 6.2.1 and 6.2.3; RFC 6520 for heartbeats.
+#[test]
+fn headers_of_records() {
+    for (header, len) in [
+        (0x16_0301_0200, Some(512)),
+        (0x17_0303_4011, Some(16_401)),
+        (0x15_0303_0002, Some(2)),
+        (0x14_0303_0001, Some(1)),
+        (0x18_0303_0003, Some(3)),
+        (0x17_0303_4800, Some(18_432)),
+        (0x17_0303_4801, None),
+        (0x13_0303_0001, None),
+        (0x19_0303_0001, None),
+        (0x17_0203_0001, None),
+        (0x17_0305_0001, None),
+        // `GET /`.
+        (0x47_4554_202f, None),
+    ] {
+        assert_eq!(fragment_len(header), len, "{header:x}");
+    }
+}
+
 #[test]
 fn the_empty_cell_wants_nothing() {
     for cookie in [0, 1, WANT_SLOTS - 1, WANT_SLOTS, u64::MAX] {
-        assert_eq!(unpack_want(cookie, 0), 0);
+        assert_eq!(unpack_want(cookie, 0), Want::default());
     }
 }
 

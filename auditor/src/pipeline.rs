@@ -15,6 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use auditor_ebpf::window::Want;
+
 use crate::assemble::stream;
 use crate::assemble::tls::context::Context;
 use crate::assemble::tls::secrets::ClientRandom;
@@ -33,13 +35,13 @@ use early::Early;
 
 /// Tells the source of records what it may leave out.
 pub trait Feedback {
-    /// Bytes of this direction before `offset` are not needed.
-    fn needed(&mut self, id: ConnectionId, direction: Direction, offset: u64);
+    /// Bytes of this direction before the want are not needed, but for those at boundaries of records where it says so.
+    fn needed(&mut self, id: ConnectionId, direction: Direction, want: Want);
 }
 
 /// A source that leaves nothing out.
 impl Feedback for () {
-    fn needed(&mut self, _: ConnectionId, _: Direction, _: u64) {}
+    fn needed(&mut self, _: ConnectionId, _: Direction, _: Want) {}
 }
 
 /// Bounds of one pipeline.

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use auditor::capture::kernel::attach::{Attachment, Handles, Options, PROGRAMS, attach};
 use auditor::capture::kernel::clock::Clock;
-use auditor::capture::kernel::memory::Counters;
+use auditor::capture::kernel::memory::{Counters, Wants};
 use auditor::capture::kernel::parse::parse;
 use auditor::capture::kernel::ring::Ring;
 use auditor::capture::record::{Direction, Record};
 use auditor::target::Host;
 use auditor_ebpf::abi::Counter;
+use auditor_ebpf::window::Want;
 
 /// Longer than any of these takes; nothing waits for it unless it fails.
 const LONG: Duration = Duration::from_secs(30);
@@ -164,6 +165,83 @@ fn a_packet_with_a_record_of_tls_takes_little_more_than_itself() {
     let [(entry, copied)] = entries.as_slice() else { panic!("{entries:?}") };
     assert_eq!(*copied, record);
     assert!(*entry < record + record / 3, "{entry} bytes for {copied}");
+}
+
+/// Records as TLS has them (RFC 8446, 5.1), of these lengths in turn; and where each begins.
+fn records(lengths: &[u16], total: usize) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+    for (number, len) in (0_u8..=255).cycle().zip(lengths.iter().cycle()) {
+        if bytes.len() > total {
+            break;
+        }
+        starts.push(bytes.len());
+        bytes.extend([23, 3, 3]);
+        bytes.extend(len.to_be_bytes());
+        bytes.extend((0..*len).map(|at| number ^ at.to_le_bytes()[0]));
+    }
+    (bytes, starts)
+}
+
+#[test]
+fn of_records_that_nobody_needs_the_boundaries_are_told() {
+    // Of the last a packet has more than are told one by one: they are copied, and fit into the ring whoever reads it.
+    for (lengths, total, share) in [
+        (&[16_401][..], 12 << 20, 30),
+        (&[16_401, 16_401, 16_401, 200, 1000], 12 << 20, 10),
+        (&[700, 32, 33, 31, 9000], 3 << 20, 1),
+    ] {
+        let Some(cgroup) = Cgroup::new("records") else { return };
+        let attachment = cgroup.attach();
+        let handles = attachment.handles().unwrap();
+        let wants = Wants::new(&handles.wants).unwrap();
+        let (mut reader, counters) = Reader::new(handles);
+        let (bytes, starts) = records(lengths, total);
+        let file = std::env::temp_dir().join(format!("auditor-test-{}-records", std::process::id()));
+        fs::write(&file, &bytes).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; read -u 3; cat {} >&3", file.display());
+        let mut child = cgroup.bash(&script);
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut sink = peer.try_clone().unwrap();
+        let received = std::thread::spawn(move || std::io::copy(&mut sink, &mut std::io::sink()).unwrap());
+
+        let (mut seen, mut told, mut open) = (vec![false; bytes.len()], 0, true);
+        let started = Instant::now();
+        while open {
+            assert!(started.elapsed() < LONG, "{told} bytes of {}", bytes.len());
+            reader.ring.wait(Duration::from_millis(1)).unwrap();
+            let clock = reader.clock;
+            reader.ring.drain(usize::MAX, |record| match parse(record, &clock).unwrap() {
+                Record::Opened { id, .. } => {
+                    wants.set(id, Direction::Egress, Want { offset: u64::MAX, tls: true });
+                    peer.write_all(b"go\n").unwrap();
+                }
+                Record::Segment { segment, .. } if segment.direction == Direction::Egress => {
+                    // What TCP sends again comes again.
+                    let at = usize::try_from(segment.offset).unwrap();
+                    assert!(at <= told, "{at}: nothing was told from {told} on");
+                    let there = at..at + segment.bytes.len();
+                    assert!(bytes[there.clone()] == *segment.bytes, "other bytes at {at}");
+                    seen[there].fill(true);
+                    told = told.max(at + segment.len as usize);
+                }
+                Record::Closed { .. } => open = false,
+                _ => {}
+            });
+        }
+        assert!(child.wait().unwrap().success());
+        assert_eq!((received.join().unwrap(), told), (bytes.len() as u64, bytes.len()));
+        let losses = counters.read();
+        assert_eq!(losses[Counter::RingFull as usize], 0, "{losses:?}");
+        for start in starts {
+            let around = start.saturating_sub(32)..(start + 13).min(bytes.len());
+            assert!(seen[around].iter().all(|seen| *seen), "{lengths:?}: the boundary at {start}");
+        }
+        let copied = seen.iter().filter(|seen| **seen).count();
+        assert!(copied * share <= bytes.len(), "{lengths:?}: {copied} bytes of {told}");
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]

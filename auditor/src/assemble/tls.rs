@@ -5,7 +5,7 @@
 //! earlier versions and other suites the facts only.
 //!
 //! Invariants: bytes of a record that is there as a whole leave only if its tag is right, or as a hole where nobody needs
-//! them. Where plaintext is missing and it is not certain how much, [`Sink::lost`] says so: nothing is invented. Every byte
+//! them; those of the controller's own records, which nobody else could have made, also between such holes. Where plaintext is missing and it is not certain how much, [`Sink::lost`] says so: nothing is invented. Every byte
 //! fed is read, or told of as [`Trouble`], or pending.
 //!
 //! Absent on purpose: verification of certificates and of the handshake's own signatures (the ends do that), CBC suites,
@@ -32,6 +32,7 @@ mod record;
 mod records;
 mod search;
 mod session;
+mod skim;
 mod suite;
 mod wire;
 

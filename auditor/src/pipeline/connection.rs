@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use auditor_ebpf::window::Want;
+
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
 use crate::assemble::tls::context;
@@ -234,24 +236,25 @@ impl Connection {
 
     /// The offset that the source should be told is needed next, if that is news: far from what it was told, so that many
     /// small chunks cost a word each few kilobytes, or further than its window would reach by itself.
-    pub(super) fn news(&mut self, direction: Direction) -> Option<u64> {
+    pub(super) fn news(&mut self, direction: Direction) -> Option<Want> {
         let reached = match direction {
             Direction::Ingress => self.ingress.offset(),
             Direction::Egress => self.egress.offset(),
         };
         let needed = self.layers.needed(direction);
+        let tls = self.layers.is_tls();
         let told = self.needed.get_mut(direction as usize)?;
         if *told > needed.unwrap_or(reached) {
             // What the last word came from proved wrong.
             *told = needed.unwrap_or(reached);
-            return Some(*told);
+            return Some(Want { offset: *told, tls });
         }
         let needed = needed?;
         if needed < told.saturating_add(WORTHWHILE) {
             return None;
         }
         *told = needed;
-        Some(needed)
+        Some(Want { offset: needed, tls })
     }
 
     fn tell_waiting(&mut self, scope: &mut Scope<'_>, now: Nanos) {

@@ -190,12 +190,14 @@ impl Layers {
         matches!(self.above.transport, Transport::Tls(_))
     }
 
-    /// The next stream offset of which a direction needs the bytes; see [`Decoder::needed`].
+    /// The next stream offset of which a direction needs the bytes; see [`Decoder::needed`], and [`Tls::needed`] for what is
+    /// needed before it all the same where it speaks TLS.
+    ///
+    /// [`Tls::needed`]: crate::assemble::tls::Tls::needed
     pub(super) fn needed(&self, direction: Direction) -> Option<u64> {
         match &self.above.transport {
             Transport::Unknown(_) | Transport::Plain => self.above.http.needed(direction),
-            // What lies before a place may be left out only by who walks the headers of records.
-            Transport::Tls(_) => None,
+            Transport::Tls(secure) => secure.needed(&self.above.http, direction),
         }
     }
 }

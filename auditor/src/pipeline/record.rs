@@ -178,8 +178,8 @@ fn take_segment<F: Feedback>(
         pipeline.holding.push(id);
     }
     for direction in [Direction::Ingress, Direction::Egress] {
-        if let Some(offset) = connection.news(direction) {
-            pipeline.feedback.needed(id, direction, offset);
+        if let Some(want) = connection.news(direction) {
+            pipeline.feedback.needed(id, direction, want);
         }
     }
     let said_hello = if connection.registered { None } else { connection.client_random() };

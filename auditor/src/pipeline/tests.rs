@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use auditor_ebpf::window::Want;
 use serde_json::Value;
 
 use super::*;
@@ -20,11 +21,11 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// What the source was told last.
 #[derive(Default)]
-struct Wants(HashMap<(ConnectionId, usize), u64>);
+struct Wants(HashMap<(ConnectionId, usize), Want>);
 
 impl Feedback for Wants {
-    fn needed(&mut self, id: ConnectionId, direction: Direction, offset: u64) {
-        self.0.insert((id, direction as usize), offset);
+    fn needed(&mut self, id: ConnectionId, direction: Direction, want: Want) {
+        self.0.insert((id, direction as usize), want);
     }
 }
 
@@ -116,7 +117,13 @@ impl Rig {
     /// The client's next bytes; copied as far as the source has been told that they are needed.
     fn asks(&mut self, text: &str) -> &mut Self {
         let at = self.offsets[0];
-        let wanted = self.pipeline.feedback.0.get(&(self.id, 0)).copied().unwrap_or(0);
+        let wanted = self
+            .pipeline
+            .feedback
+            .0
+            .get(&(self.id, 0))
+            .filter(|want| !want.tls)
+            .map_or(0, |want| want.offset);
         let unwanted = usize::try_from(wanted.saturating_sub(at)).unwrap().min(text.len());
         if unwanted > 0 {
             self.segment(Direction::Ingress, at, unwanted, b"");

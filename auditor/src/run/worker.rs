@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use auditor_ebpf::abi::{COUNTER_NAMES, Counter};
+use auditor_ebpf::window::Want;
 
 use crate::attribute::Attribution;
 use crate::capture::kernel::clock::{Clock, present};
@@ -55,8 +56,8 @@ pub(super) struct Worker {
 }
 
 impl Feedback for Wants {
-    fn needed(&mut self, id: ConnectionId, direction: Direction, offset: u64) {
-        self.set(id, direction, offset);
+    fn needed(&mut self, id: ConnectionId, direction: Direction, want: Want) {
+        self.set(id, direction, want);
     }
 }
 

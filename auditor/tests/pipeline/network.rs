@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use auditor::capture::record::{ConnectionId, Direction};
 use auditor::pipeline::Feedback;
+use auditor_ebpf::window::Want;
 
 /// What capture loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +45,10 @@ impl Choices {
 pub(crate) struct Needs(Rc<RefCell<HashMap<(ConnectionId, Direction), u64>>>);
 
 impl Feedback for Needs {
-    fn needed(&mut self, id: ConnectionId, direction: Direction, offset: u64) {
-        self.0.borrow_mut().insert((id, direction), offset);
+    fn needed(&mut self, id: ConnectionId, direction: Direction, want: Want) {
+        // Nothing here speaks TLS.
+        assert!(!want.tls);
+        self.0.borrow_mut().insert((id, direction), want.offset);
     }
 }
 

@@ -11,7 +11,6 @@ use super::record::{ContentType, Fragment, Gap, Header, Part};
 use super::suite::{Protection, TAG, Version};
 use super::trouble::Reason;
 use super::{Sink, Tls};
-use crate::assemble::{Absence, Piece};
 use crate::capture::record::Nanos;
 
 impl Tls {
@@ -46,7 +45,7 @@ impl Tls {
         if self.lane(role).keys.is_none() {
             self.find_keys(cx, role, protection, header, fragment)?;
         }
-        if self.pass_over(role, protection, header, fragment, time, sink) {
+        if self.skim(role, protection, header, fragment, time, sink) {
             return Ok(());
         }
         match fragment.whole() {
@@ -78,42 +77,6 @@ impl Tls {
         };
         self.lane_mut(role).enter(stage);
         Ok(())
-    }
-
-    /// Passes over a record whose plaintext nobody needs, without decrypting more than what tells that it is application data.
-    fn pass_over(
-        &mut self,
-        role: Role,
-        protection: Protection,
-        header: &Header,
-        fragment: &Fragment<'_>,
-        time: Nanos,
-        sink: &mut dyn Sink,
-    ) -> bool {
-        let holds = fragment.len() - protection.overhead();
-        let direction = self.direction(role);
-        let lane = self.lane(role);
-        let Some(keys) = &lane.keys else { return false };
-        if holds == 0 || lane.unsure || fragment.whole().is_none() {
-            return false;
-        }
-        if sink.needed(direction) < lane.plain + holds as u64 {
-            return false;
-        }
-        let len = if !protection.tls13 {
-            (header.content == ContentType::ApplicationData).then_some(holds)
-        } else if lane.stage == Stage::Application && lane.messages.at_boundary() {
-            match inner_end(keys, lane.sequence, fragment) {
-                Some((len, ContentType::ApplicationData)) => Some(len),
-                _ => None,
-            }
-        } else {
-            None
-        };
-        let Some(len) = len.filter(|len| *len > 0) else { return false };
-        self.lane_mut(role).sequence += 1;
-        self.give(role, Piece::Hole { len: len as u64, reason: Absence::Unwanted }, time, sink);
-        true
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a record is, and where its contents go")]
@@ -276,7 +239,7 @@ fn split_inner(text: &[u8]) -> Option<(usize, ContentType)> {
 }
 
 /// The same of a record that is there in part: from its end. None: what is there does not tell.
-fn inner_end(keys: &Keys, sequence: u64, fragment: &Fragment<'_>) -> Option<(usize, ContentType)> {
+pub(super) fn inner_end(keys: &Keys, sequence: u64, fragment: &Fragment<'_>) -> Option<(usize, ContentType)> {
     /// More padding than this is looked for in whole records only.
     const MOST: usize = 64;
     let (start, bytes) = fragment.tail(fragment.len().checked_sub(TAG)?)?;

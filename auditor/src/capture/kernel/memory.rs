@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use auditor_ebpf::abi::{COUNTER_NAMES, COUNTERS, DATAGRAM_CELLS};
-use auditor_ebpf::window::{WANT_CELLS, pack_want, want_cell};
+use auditor_ebpf::window::{WANT_CELLS, Want, pack_want, want_cell};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -82,10 +82,10 @@ impl Wants {
         Mapping::new(fd, WANT_CELLS as usize * 8, 0, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(Self)
     }
 
-    /// Bytes of this direction before `offset` are not needed.
-    pub fn set(&self, id: ConnectionId, direction: Direction, offset: u64) {
+    /// Bytes of this direction before the want are not needed.
+    pub fn set(&self, id: ConnectionId, direction: Direction, want: Want) {
         let cell = want_cell(id.0, direction as u8) as usize;
-        self.0.word(cell * 8).store(pack_want(id.0, offset), Ordering::Relaxed);
+        self.0.word(cell * 8).store(pack_want(id.0, want), Ordering::Relaxed);
     }
 }
 

@@ -81,6 +81,11 @@ impl Secure {
         self.with(http, scope, party, time, |tls, cx, above| tls.feed(cx, direction, piece, time, above));
     }
 
+    /// The next stream offset of which a direction needs the bytes, boundaries of records apart; see [`Tls::needed`].
+    pub(super) fn needed(&self, http: &Decoder, direction: Direction) -> Option<u64> {
+        self.tls.needed(direction, http.needed(direction)?)
+    }
+
     /// A secret has come that the connection waits for.
     pub(super) fn secrets_arrived(
         &mut self,
