@@ -140,7 +140,7 @@ static COPY_BYTES: u64 = 7 << 20;
 static TELL_BYTES: u64 = 15 << 19;
 /// Fill of the ring at which its reader is woken. Set when loading.
 #[unsafe(no_mangle)]
-static WAKE_BYTES: u64 = 2 << 20;
+static WAKE_BYTES: u64 = 1 << 20;
 
 /// Bytes of a turn that are copied when the ring is nearly full.
 const SMALL: u64 = 4096;

@@ -131,7 +131,7 @@ pub fn attach(object: &[u8], cgroup: &Path, options: Options) -> Result<Attachme
         File::open(cgroup).map_err(|source| AttachError::Cgroup { path: cgroup.to_owned(), source })?;
     let cpus = possible_cpus()?;
     // Bodies may fill half; the reader is woken long before.
-    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 2), u64::from(options.ring_bytes / 8));
+    let (bulk_bytes, wake_bytes) = (u64::from(options.ring_bytes / 2), u64::from(options.ring_bytes / 16));
     // What payload leaves free is for records, and half of that for those of beginnings and ends.
     let copy_bytes = u64::from(options.ring_bytes - options.ring_bytes / 8);
     let tell_bytes = u64::from(options.ring_bytes - options.ring_bytes / 16);
