@@ -42,7 +42,7 @@ impl Tls {
         let all = ahead >= holds as u64;
         let part = ahead >= WORTHWHILE as u64 && direction == Direction::Egress;
         let (sequence, bytes) = (lane.sequence, fragment.whole());
-        if !all && !(part && bytes.is_some()) {
+        if !(all || part && bytes.is_some()) {
             return false;
         }
         let len = if !protection.tls13 {
