@@ -2,25 +2,24 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::STOP_LIMIT;
+use super::Running;
 use crate::cgroup::Cgroup;
 use crate::entry::LogEntry;
-use crate::net::wait_listening;
-use crate::process::{Process, command};
+use crate::process::command;
 
 /// A running Caddy.
 #[derive(Debug)]
-pub struct Caddy {
-    process: Process,
-    directory: TempDir,
-}
+pub struct Caddy(Running);
+
+/// The access log, in its directory.
+const LOG: &str = "access.log";
 
 /// A line of Caddy's access log, the parts we want.
 #[derive(Deserialize)]
@@ -61,7 +60,7 @@ impl Caddy {
     /// As for [`Self::start`].
     pub fn start_by(cgroup: &Cgroup, scheme: &str, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
         let directory = TempDir::new()?;
-        let log = directory.path().join("access.log");
+        let log = directory.path().join(LOG);
         // Without HTTP/3, which is not over TCP.
         let mut config = String::from(
             "{\n\tadmin off\n\tauto_https off\n\tgrace_period 10s\n\tservers {\n\t\tprotocols h1 h2\n\t}\n}\n",
@@ -76,25 +75,12 @@ impl Caddy {
         }
         let path = directory.path().join("Caddyfile");
         fs::write(&path, config)?;
-        let output = fs::File::create(directory.path().join("output"))?;
         let mut caddy = command("caddy", Some(cgroup));
         caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(&path);
         for name in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
             caddy.env(name, directory.path());
         }
-        let process = Process::spawn("caddy", &mut caddy, &output)?;
-        let mut server = Self { process, directory };
-        for listen in listens {
-            let ready = wait_listening(*listen, || server.process.check_running());
-            ready.with_context(|| format!("caddy said: {}", server.said()))?;
-        }
-        Ok(server)
-    }
-
-    /// What it wrote about itself.
-    #[must_use]
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
+        Running::start("caddy", directory, &mut caddy, listens).map(Self)
     }
 
     /// Ends it in order and reads its access log.
@@ -102,13 +88,8 @@ impl Caddy {
     /// # Errors
     /// It does not end in time, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(STOP_LIMIT)?;
-        read(&self.log_path())
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory.path().join("access.log")
+        self.0.end(Signal::SIGTERM)?;
+        read(&self.0.path(LOG))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -10,12 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::STOP_LIMIT;
+use super::Running;
 use crate::cgroup::Cgroup;
 use crate::entry::LogEntry;
 use crate::identity::Identity;
-use crate::net::wait_listening;
-use crate::process::{Process, command};
+use crate::process::command;
 
 /// How Envoy speaks to its backend.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +46,10 @@ pub struct Config<'a> {
 
 /// A running Envoy.
 #[derive(Debug)]
-pub struct Envoy {
-    process: Process,
-    directory: TempDir,
-}
+pub struct Envoy(Running);
+
+/// The access log, in its directory.
+const LOG: &str = "access.log";
 
 /// A line of the access log. What there is none of is null.
 #[derive(Deserialize)]
@@ -72,22 +71,11 @@ impl Envoy {
     pub fn start(program: &Path, cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
         let directory = TempDir::new()?;
         let path = directory.path().join("envoy.json");
-        fs::write(&path, render(config, &directory.path().join("access.log")).to_string())?;
-        let output = fs::File::create(directory.path().join("output"))?;
+        fs::write(&path, render(config, &directory.path().join(LOG)).to_string())?;
         let mut envoy = command(program, Some(cgroup));
         envoy.arg("--config-path").arg(&path);
         envoy.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
-        let process = Process::spawn("envoy", &mut envoy, &output)?;
-        let mut server = Self { process, directory };
-        let ready = wait_listening(config.listen, || server.process.check_running());
-        ready.with_context(|| format!("envoy said: {}", server.said()))?;
-        Ok(server)
-    }
-
-    /// What it wrote about itself.
-    #[must_use]
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
+        Running::start("envoy", directory, &mut envoy, &[config.listen]).map(Self)
     }
 
     /// Ends it and reads its access log, which it writes at its end at the latest.
@@ -95,13 +83,8 @@ impl Envoy {
     /// # Errors
     /// It does not end in time, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(STOP_LIMIT)?;
-        read(&self.log_path())
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory.path().join("access.log")
+        self.0.end(Signal::SIGTERM)?;
+        read(&self.0.path(LOG))
     }
 }
 

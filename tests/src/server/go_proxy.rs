@@ -2,26 +2,25 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::STOP_LIMIT;
+use super::Running;
 use crate::cgroup::Cgroup;
 use crate::entry::LogEntry;
 use crate::identity::Identity;
-use crate::net::wait_listening;
-use crate::process::{Process, command};
+use crate::process::command;
 
 /// A running proxy.
 #[derive(Debug)]
-pub struct GoProxy {
-    process: Process,
-    directory: TempDir,
-}
+pub struct GoProxy(Running);
+
+/// The access log, in its directory.
+const LOG: &str = "access.log";
 
 /// A line of its log.
 #[derive(Deserialize)]
@@ -47,21 +46,10 @@ impl GoProxy {
         backend: SocketAddr,
     ) -> Result<Self> {
         let directory = TempDir::new()?;
-        let output = fs::File::create(directory.path().join("output"))?;
         let mut proxy = command(program, Some(cgroup));
         proxy.args([listen, backend].map(|address| address.to_string()));
-        proxy.args([identity.certificate(), identity.key()]).arg(tls).arg(log_path(&directory));
-        let process = Process::spawn("proxy", &mut proxy, &output)?;
-        let mut server = Self { process, directory };
-        let ready = wait_listening(listen, || server.process.check_running());
-        ready.with_context(|| format!("the proxy said: {}", server.said()))?;
-        Ok(server)
-    }
-
-    /// What it wrote about itself.
-    #[must_use]
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
+        proxy.args([identity.certificate(), identity.key()]).arg(tls).arg(directory.path().join(LOG));
+        Running::start("the proxy", directory, &mut proxy, &[listen]).map(Self)
     }
 
     /// Ends it in order and reads its log.
@@ -69,17 +57,12 @@ impl GoProxy {
     /// # Errors
     /// It does not end in time, or not in order, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        self.process.signal(Signal::SIGTERM)?;
-        let status = self.process.wait(STOP_LIMIT)?;
-        ensure!(status.success(), "the proxy ended with {status} and said: {}", self.said());
-        let path = log_path(&self.directory);
+        let status = self.0.end(Signal::SIGTERM)?;
+        ensure!(status.success(), "the proxy ended with {status} and said: {}", self.0.said());
+        let path = self.0.path(LOG);
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         text.lines().map(parse_line).collect()
     }
-}
-
-fn log_path(directory: &TempDir) -> PathBuf {
-    directory.path().join("access.log")
 }
 
 fn parse_line(line: &str) -> Result<LogEntry> {

@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::STOP_LIMIT;
+use super::{OUTPUT, Running};
 use crate::cgroup::Cgroup;
 use crate::entry::{LogEntry, read_lines};
-use crate::net::wait_listening;
-use crate::process::{Process, command};
+use crate::process::command;
 
 /// Belongs into each frontend. `pathq` and not `url`: in HTTP/2 that begins with scheme and authority. `%B` counts heads too, in `HAProxy`'s own form of them: so the number of body bytes is the
 /// declared one, which is what was sent where the session ended normally.
@@ -25,10 +23,7 @@ pub const FRONTEND_LOG: &str = r#"  http-request set-var(txn.id) req.hdr(x-reque
 
 /// A running `HAProxy`.
 #[derive(Debug)]
-pub struct HaProxy {
-    process: Process,
-    directory: TempDir,
-}
+pub struct HaProxy(Running);
 
 impl HaProxy {
     /// Starts `HAProxy` with these sections and waits until it listens at all of `listens`.
@@ -44,22 +39,9 @@ impl HaProxy {
              timeout http-request 10s\n{sections}"
         );
         fs::write(&path, config)?;
-        let output = fs::File::create(directory.path().join("output"))?;
         let mut haproxy = command("haproxy", Some(cgroup));
         haproxy.arg("-db").arg("-f").arg(&path);
-        let process = Process::spawn("haproxy", &mut haproxy, &output)?;
-        let mut server = Self { process, directory };
-        for listen in listens {
-            let ready = wait_listening(*listen, || server.process.check_running());
-            ready.with_context(|| format!("haproxy said: {}", server.said()))?;
-        }
-        Ok(server)
-    }
-
-    /// What it wrote.
-    #[must_use]
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        Running::start("haproxy", directory, &mut haproxy, listens).map(Self)
     }
 
     /// Ends it in order and reads its log.
@@ -67,9 +49,9 @@ impl HaProxy {
     /// # Errors
     /// It does not end in time, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        self.process.signal(Signal::SIGUSR1)?;
-        self.process.wait(STOP_LIMIT)?;
-        let mut entries = read_lines(&self.log_path())?;
+        self.0.end(Signal::SIGUSR1)?;
+        // It logs to its output.
+        let mut entries = read_lines(&self.0.path(OUTPUT))?;
         for entry in &mut entries {
             // A response to HEAD declares a length and has no body; a status without a body likewise.
             if entry.method.as_deref() == Some("HEAD") || matches!(entry.status, Some(204 | 304)) {
@@ -77,9 +59,5 @@ impl HaProxy {
             }
         }
         Ok(entries)
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory.path().join("output")
     }
 }

@@ -2,18 +2,17 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::STOP_LIMIT;
+use super::Running;
 use crate::cgroup::Cgroup;
 use crate::entry::{LogEntry, read_lines};
-use crate::net::wait_listening;
-use crate::process::{Process, command};
+use crate::process::command;
 
 /// One line for each request, written as soon as it ends (no `buffer=`). Keys as in [`crate::entry`].
 const LOG_FORMAT: &str = r#"log_format audit escape=json
@@ -42,10 +41,7 @@ pub struct Config<'a> {
 
 /// A running nginx.
 #[derive(Debug)]
-pub struct Nginx {
-    process: Process,
-    directory: TempDir,
-}
+pub struct Nginx(Running);
 
 impl Nginx {
     /// Starts nginx and waits until it listens.
@@ -109,28 +105,14 @@ impl Nginx {
         listens: &[SocketAddr],
     ) -> Result<Self> {
         fs::write(directory.path().join("nginx.conf"), text)?;
-        let output = fs::File::create(directory.path().join("output"))?;
         nginx.arg("-p").arg(inside).arg("-c").arg(inside.join("nginx.conf")).args(["-g", "daemon off;"]);
-        let process = Process::spawn("nginx", &mut nginx, &output)?;
-        let mut server = Self { process, directory };
-        for listen in listens {
-            let ready = wait_listening(*listen, || server.process.check_running());
-            ready.with_context(|| format!("nginx said: {}", server.said()))?;
-        }
-        Ok(server)
+        Running::start("nginx", directory, &mut nginx, listens).map(Self)
     }
 
     /// The master's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
-    /// What it wrote about errors.
-    #[must_use]
-    pub fn said(&self) -> String {
-        let read = |name| fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
-        read("output") + &read("error.log")
+        self.0.process.pid()
     }
 
     /// Ends it in order and reads its access log.
@@ -138,13 +120,8 @@ impl Nginx {
     /// # Errors
     /// It does not end in time, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        self.process.signal(Signal::SIGQUIT)?;
-        self.process.wait(STOP_LIMIT)?;
-        read_lines(&self.log_path())
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory.path().join(LOG)
+        self.0.end(Signal::SIGQUIT)?;
+        read_lines(&self.0.path(LOG))
     }
 }
 
