@@ -170,15 +170,17 @@ fn answer(input: &mut impl BufRead, output: &mut impl Write, asked: &Asked) -> R
             output.write_all(b"0\r\nX-Sum: 1\r\n\r\n")?;
         }
         "grpc" => {
+            // In a chunk: with Content-Length a client may leave when it has so much, before the trailers come.
             let whole = number.saturating_add(5);
             write!(
                 output,
-                "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: {whole}\r\n\r\n"
+                "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n{whole:x}\r\n"
             )?;
             // Not compressed, and its length.
             output.write_all(&[0])?;
             output.write_all(&u32::try_from(number).unwrap_or_default().to_be_bytes())?;
             copy(&mut body(number), output)?;
+            output.write_all(b"\r\n0\r\n\r\n")?;
         }
         "until-close" => {
             output.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
