@@ -20,9 +20,8 @@ const TAPPED: Duration = Duration::from_millis(500);
 #[test]
 fn a_controller_that_starts_later() -> Result<()> {
     let (bed, certificate) = (bed()?, SelfSigned::new(&[HOST])?);
+    // The next regular look is a second after it attaches.
     let auditor = bed.audit()?;
-    // Away from the moment of a regular look.
-    std::thread::sleep(Duration::from_millis(250));
     let (listen, at) = (bed.server(), certificate.directory().display());
     let http = format!(
         "  server {{\n    listen {listen} ssl;\n    server_name {HOST};\n    ssl_certificate {at}/certificate.pem;\n    \
