@@ -1,61 +1,57 @@
 //! Who a server of TLS says that it is: a key, and a certificate that signs itself.
 //!
-//! Consumes a host's name and openssl(1); produces PEM files, removed with their guard. The key is on P-256: every TLS
-//! library takes it, and TLS 1.2 then has forward secrecy by ECDHE.
+//! Consumes names of hosts; produces PEM files, removed with their guard.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::process::{Process, command};
-use crate::wait;
-
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::pki;
 
 /// A key and its certificate.
 #[derive(Debug)]
-pub struct Identity {
-    directory: TempDir,
-}
+pub struct Identity(TempDir);
 
 impl Identity {
-    /// Makes them for `host`.
+    /// Makes them for these hosts; the first is also the common name.
     ///
     /// # Errors
-    /// openssl is not there, or fails.
-    pub fn new(host: &str) -> Result<Self> {
-        let identity = Self { directory: TempDir::new()? };
-        let mut openssl = command("openssl", None);
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
-        openssl.args(["-subj", &format!("/CN={host}"), "-addext", &format!("subjectAltName=DNS:{host}")]);
-        openssl.args(["-days", "2", "-batch"]).current_dir(identity.directory.path());
-        openssl.args(["-keyout", "key.pem", "-out", "certificate.pem"]);
-        let mut process = Process::spawn_as_is("openssl", &mut openssl)?;
-        let status = wait::until("openssl to end", LIMIT, || process.try_wait())?;
-        ensure!(status.success(), "openssl: {status}");
+    /// No host is given, openssl is not there, or it fails.
+    pub fn new(hosts: &[&str]) -> Result<Self> {
+        let identity = Self(TempDir::new()?);
+        let first = hosts.first().context("no host")?;
+        let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+        let names = format!("subjectAltName={}", names.join(","));
+        let arguments = ["-subj", &format!("/CN={first}"), "-addext", &names];
+        pki::make(&identity.key(), &identity.certificate(), &arguments)?;
         // HAProxy wants both in one file.
         let read = |path| std::fs::read_to_string(path);
         std::fs::write(identity.both(), read(identity.certificate())? + &read(identity.key())?)?;
         Ok(identity)
     }
 
+    /// Where they are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
     /// The certificate.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
-        self.directory.path().join("certificate.pem")
+        self.0.path().join("certificate.pem")
     }
 
     /// The key.
     #[must_use]
     pub fn key(&self) -> PathBuf {
-        self.directory.path().join("key.pem")
+        self.0.path().join("key.pem")
     }
 
     /// The certificate and the key in one file.
     #[must_use]
     pub fn both(&self) -> PathBuf {
-        self.directory.path().join("both.pem")
+        self.0.path().join("both.pem")
     }
 }

@@ -5,7 +5,6 @@
 //! fixed time for something to be ready: readiness is asked for, within [`wait`]'s limit.
 
 pub mod auditor;
-pub mod certificate;
 pub mod cgroup;
 pub mod compare;
 pub mod curl;

@@ -3,7 +3,7 @@
 //! Consumes names; produces keys and certificates in a directory that goes with its guard, and what `openssl x509` says of
 //! them: what events tell of a certificate is held against that.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -114,12 +114,17 @@ impl Pki {
     }
 
     fn make(&self, file: &str, arguments: &[&str]) -> Result<()> {
-        let mut openssl = command("openssl", None);
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
-        openssl.args(["-days", "2", "-batch", "-keyout"]).arg(self.key(file));
-        openssl.arg("-out").arg(self.certificate(file)).args(arguments);
-        run(&mut openssl).map(drop)
+        make(&self.key(file), &self.certificate(file), arguments)
     }
+}
+
+/// Makes a key and a certificate for it, which signs itself unless `arguments` name an authority. The key is on P-256: every
+/// TLS library takes it, and TLS 1.2 then has forward secrecy by ECDHE.
+pub(crate) fn make(key: &Path, certificate: &Path, arguments: &[&str]) -> Result<()> {
+    let mut openssl = command("openssl", None);
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    openssl.args(["-days", "2", "-batch", "-keyout"]).arg(key).arg("-out").arg(certificate).args(arguments);
+    run(&mut openssl).map(drop)
 }
 
 /// Runs openssl; gives what it wrote.

@@ -12,10 +12,10 @@ pub mod nginx;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -60,9 +60,16 @@ impl Running {
         [OUTPUT, ERRORS].map(|name| fs::read_to_string(self.path(name)).unwrap_or_default()).concat()
     }
 
-    /// Ends it with the signal that asks it to end in order.
-    fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+    /// Ends it with the signal that asks it to end in order. The auditor puts breakpoints into servers: one that broke is an
+    /// error, and so is a worker of nginx that did.
+    fn end(&mut self, signal: Signal) -> Result<()> {
         self.process.signal(signal)?;
-        self.process.wait(STOP_LIMIT)
+        let status = self.process.wait(STOP_LIMIT)?;
+        let said = self.said();
+        ensure!(
+            status.success() && !said.contains("exited on signal"),
+            "it ended with {status} and said: {said}"
+        );
+        Ok(())
     }
 }

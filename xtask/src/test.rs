@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::commands::{self, say};
 use crate::{build_ebpf, setup, workspace};
@@ -50,19 +50,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// A minute of each fuzz target, with the nightly toolchain.
 fn fuzz() -> Result<()> {
-    let mut list = Command::new("cargo");
-    list.args(["+nightly", "fuzz", "list"]).env_remove("RUSTUP_TOOLCHAIN").current_dir(workspace::root());
-    let Some(targets) = commands::output(&mut list) else {
+    let cargo_fuzz = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(["+nightly", "fuzz"]).args(arguments);
+        command.env_remove("RUSTUP_TOOLCHAIN").current_dir(workspace::root());
+        command
+    };
+    if commands::output(&mut cargo_fuzz(&["--version"])).is_none() {
         say(
             "SKIPPED: fuzzing needs rustup's nightly and cargo-fuzz (`cargo xtask setup --all` installs them)",
         );
         return Ok(());
-    };
-    for target in targets.lines() {
-        let mut command = Command::new("cargo");
-        command.args(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={FUZZ_SECONDS}")]);
-        command.env_remove("RUSTUP_TOOLCHAIN").current_dir(workspace::root());
-        commands::run(&mut command)?;
     }
-    Ok(())
+    let targets = commands::output(&mut cargo_fuzz(&["list"])).context("`cargo fuzz list` failed")?;
+    let limit = format!("-max_total_time={FUZZ_SECONDS}");
+    targets.lines().try_for_each(|target| commands::run(&mut cargo_fuzz(&["run", target, "--", &limit])))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -57,8 +57,7 @@ impl GoProxy {
     /// # Errors
     /// It does not end in time, or not in order, or the log cannot be read.
     pub fn stop(mut self) -> Result<Vec<LogEntry>> {
-        let status = self.0.end(Signal::SIGTERM)?;
-        ensure!(status.success(), "the proxy ended with {status} and said: {}", self.0.said());
+        self.0.end(Signal::SIGTERM)?;
         let path = self.0.path(LOG);
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         text.lines().map(parse_line).collect()

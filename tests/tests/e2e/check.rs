@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::auditor;
-use harness::certificate::SelfSigned;
 use harness::cgroup::Cgroup;
+use harness::identity::Identity;
 use harness::net::Network;
 use harness::process::{Process, command};
 use harness::server::nginx::{Config, Nginx};
@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::bed::HOST;
 
-const LISTEN: u16 = 8443;
+/// Of no other test: the port alone must name the controller.
+const LISTEN: u16 = 8843;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What `auditor check` says, and whether it ended well.
@@ -48,7 +49,7 @@ fn codes(report: &Value, pid: u32) -> Result<&Vec<Value>> {
     process.and_then(|process| process["tls"].as_array()).with_context(|| format!("no {pid}: {report:#}"))
 }
 
-fn nginx(cgroup: &Cgroup, network: &Network, certificate: &SelfSigned) -> Result<Nginx> {
+fn nginx(cgroup: &Cgroup, network: &Network, certificate: &Identity) -> Result<Nginx> {
     let (listen, at) = (network.socket(1, LISTEN), certificate.directory().display());
     let http = format!(
         "  server {{\n    listen {listen} ssl;\n    ssl_certificate {at}/certificate.pem;\n    \
@@ -74,7 +75,7 @@ fn sleeper(cgroup: &Cgroup, library: Option<&Path>) -> Result<Process> {
 #[test]
 fn which_tls_code_processes_run() -> Result<()> {
     let (cgroup, network) = (Cgroup::create("check")?, Network::claim()?);
-    let certificate = SelfSigned::new(&[HOST])?;
+    let certificate = Identity::new(&[HOST])?;
     let nginx = nginx(&cgroup, &network, &certificate)?;
     let named = report(&["--port", &LISTEN.to_string()])?;
     ensure!(status(&named) == Some("ok"), "{named:#}");

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::certificate::SelfSigned;
 use harness::curl::{self, Transfer};
+use harness::identity::Identity;
 use harness::server::nginx::{Config, Nginx};
 
 use crate::bed::HOST;
@@ -19,7 +19,7 @@ const TAPPED: Duration = Duration::from_millis(500);
 
 #[test]
 fn a_controller_that_starts_later() -> Result<()> {
-    let (bed, certificate) = (bed()?, SelfSigned::new(&[HOST])?);
+    let (bed, certificate) = (bed()?, Identity::new(&[HOST])?);
     // The next regular look is a second after it attaches.
     let auditor = bed.audit()?;
     let (listen, at) = (bed.server(), certificate.directory().display());

@@ -11,9 +11,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use harness::auditor;
-use harness::certificate::SelfSigned;
 use harness::cgroup::Cgroup;
 use harness::curl::{self, Transfer};
+use harness::identity::Identity;
 use harness::net::Network;
 use harness::origin::Origin;
 use harness::raw::RawClient;
@@ -64,7 +64,7 @@ fn traffic() -> Result<Traffic> {
     let cgroup = Cgroup::create("replay-tls")?;
     let origin = Origin::start(network.socket(2, BACKEND))?;
     let elsewhere = Origin::start(network.socket(5, ELSEWHERE))?;
-    let certificate = SelfSigned::new(&[HOST])?;
+    let certificate = Identity::new(&[HOST])?;
     let servers = LISTEN.map(|port| network.socket(1, port));
     let nginx = nginx(&cgroup, &certificate, &origin, servers)?;
     let keys = directory.path().join("keys.log");
@@ -86,7 +86,7 @@ fn traffic() -> Result<Traffic> {
 
 fn nginx(
     cgroup: &Cgroup,
-    certificate: &SelfSigned,
+    certificate: &Identity,
     origin: &Origin,
     servers: [SocketAddr; 2],
 ) -> Result<Nginx> {

@@ -100,7 +100,7 @@ fn audit<Stop: FnOnce() -> Result<Vec<LogEntry>>>(
     (tls, http): (Tls, Http),
     traffic: impl FnOnce(SocketAddr) -> Result<()>,
 ) -> Result<(Bed, Output)> {
-    let (bed, identity) = (bed?, Identity::new(HOST)?);
+    let (bed, identity) = (bed?, Identity::new(&[HOST])?);
     let stop = start(&bed, &identity, tls)?;
     let auditor = bed.audit()?;
     traffic(bed.server())?;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
-use harness::certificate::SelfSigned;
 use harness::cgroup::Cgroup;
+use harness::identity::Identity;
 use harness::net::Network;
 use harness::server::nginx::{Config, Nginx};
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ pub(super) struct Ingress {
     cgroup: Cgroup,
     _backend_cgroup: Cgroup,
     directory: TempDir,
-    _certificate: SelfSigned,
+    _certificate: Identity,
     /// In the clear, and for TLS.
     addresses: [SocketAddr; 2],
 }
@@ -55,7 +55,7 @@ impl Ingress {
         let config = Config { http: &http, listens: &listens, access_log: false, workers: 1 };
         let backends = Nginx::start(&backend_cgroup, &config)?;
         let cgroup = Cgroup::create("demo-ingress")?;
-        let certificate = SelfSigned::new(&["shop.demo.test", "api.demo.test"])?;
+        let certificate = Identity::new(&["shop.demo.test", "api.demo.test"])?;
         let addresses = [PORT, TLS_PORT].map(|port| network.socket(1, port));
         let http = ingress(network, addresses, certificate.directory());
         let config = Config { http: &http, listens: &addresses, access_log: false, workers: 1 };

@@ -26,7 +26,7 @@ fn check<Stop: FnOnce() -> Result<Vec<LogEntry>>>(
     let address = SocketAddr::new(bed.address(4), 8080);
     bed.manifests
         .replace(controller, &[Route { host: HOST, path: "/", service: "shop", backend: address }])?;
-    let identity = Identity::new("backend.test")?;
+    let identity = Identity::new(&["backend.test"])?;
     let cgroup = Cgroup::create("backend")?;
     // It hands on, and so reads bodies whole: nginx resets a stream that it answers before.
     let http = format!(
