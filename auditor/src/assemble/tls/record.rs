@@ -292,9 +292,7 @@ impl Reader {
         };
         let missing = partial.header.len.saturating_sub(partial.fragment.len);
         let (taken, behind) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-        if partial.fragment.bytes.capacity() == 0 && !taken.is_empty() {
-            partial.fragment.bytes.reserve_exact(missing);
-        }
+        // Grows with what comes: a header promises more than its sender may ever send.
         partial.fragment.bytes.extend_from_slice(taken);
         partial.fragment.len += taken.len();
         if taken.len() == missing {
