@@ -16,7 +16,8 @@ use auditor_ebpf::window::{Want, offset_of, window};
 
 use crate::maps::{
     NO_RECORDS, NOBODY, STATE_ANNOUNCED, STATE_COMPARED, STATE_FIN, STATE_JOINED, STATE_PASSIVE, SocketState,
-    count, create, emit, forget, has_room, has_room_to_tell, limit, state, waiting, want,
+    count, create, emit, forget, has_room, has_room_for_bodies, has_room_to_tell, limit, state, waiting,
+    want,
 };
 use crate::packet::{FIN, Packet, Parsed, RST, mapped, octets, parse};
 use crate::walk::{blur, get, walk};
@@ -247,7 +248,8 @@ fn segment(
         let limit = limit(requests);
         let (lower, upper) = window(base, want.offset, limit);
         // Where nobody walks, a boundary of records may stand anywhere before the want.
-        (if want.tls { base.saturating_sub(limit) } else { lower }, upper)
+        let walks = want.tls && (state.record[side] != NO_RECORDS || has_room_for_bodies());
+        (if walks { base.saturating_sub(limit) } else { lower }, upper)
     };
     // Whatever led here: the verifier goes through the rest once.
     let sparse = blur(state, u64::from((want.tls && end <= want.offset) || start >= upper)) != 0;
@@ -268,6 +270,9 @@ fn segment(
         at = walked.at;
         if let Some(copy) = walked.tail {
             (lower, upper) = (at, at + u64::from(copy));
+        } else if sparse && !has_room_for_bodies() {
+            // The boundaries in it are not told: userspace loses its place, which is better than that others lose heads.
+            upper = at;
         } else if upper < end && get(&state.record[side]) >= start {
             // It is known where records are, and the walk has not told of those behind.
             upper = end;
@@ -325,6 +330,12 @@ impl Stretch {
         let waiting = waiting();
         if !has_room_to_tell(waiting) {
             return count(Counter::RingFull, 1);
+        }
+        let mut copy = copy;
+        if copy != 0 && !has_room(waiting) {
+            count(Counter::RingFull, 1);
+            count(Counter::RingFullBytes, u64::from(copy));
+            copy = 0;
         }
         let record = self.record(at, stop, copy, 0);
         if copy == 0 {

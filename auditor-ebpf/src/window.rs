@@ -94,6 +94,15 @@ pub const fn fragment_len(header: u64) -> Option<u64> {
     if known && len <= MAX_FRAGMENT { Some(len) } else { None }
 }
 
+/// Whether these five bytes, as in [`fragment_len`], begin a header of the PROXY protocol (its text, 2.1 and 2.2), behind which
+/// records may begin.
+#[inline(always)]
+pub const fn is_proxy(header: u64) -> bool {
+    const VERSION_1: u64 = u64::from_be_bytes(*b"\0\0\0PROXY");
+    const VERSION_2: u64 = u64::from_be_bytes(*b"\0\0\0\r\n\r\n\0");
+    header == VERSION_1 || header == VERSION_2
+}
+
 #[inline(always)]
 const fn tag(cookie: u64) -> u64 {
     (cookie / WANT_SLOTS) & 0xffff
