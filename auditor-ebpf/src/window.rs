@@ -85,7 +85,8 @@ pub const fn unpack_want(cookie: u64, cell: u64) -> Want {
 }
 
 /// How long the fragment is that follows a record's header, whose five bytes are the lowest of `header`, the first highest.
-/// None: it is no header.
+/// None: it is no header. Versions are 0x0300 to 0x0304; the minor number of a first record may be anything (RFC 8446, 5.1:
+/// ignored).
 #[inline(always)]
 pub const fn fragment_len(header: u64) -> Option<u64> {
     let (content, major, minor) = (header >> 32 & 0xff, header >> 24 & 0xff, header >> 16 & 0xff);
