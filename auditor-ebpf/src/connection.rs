@@ -13,12 +13,13 @@ use auditor_ebpf::abi::{
     KIND_CONNECT_FAILED, KIND_OPENED, Tuple,
 };
 
+use crate::entry::header;
 use crate::maps::{
     NOBODY, STATE_ANNOUNCED, STATE_JOINED, STATE_PASSIVE, STATE_TIMED_OUT, SocketState, count, create, emit,
     forget, state, waiting,
 };
 use crate::packet::{mapped, octets};
-use crate::segment::{header, opened};
+use crate::socket::opened;
 
 /// `AF_INET`.
 const INET: u32 = 2;

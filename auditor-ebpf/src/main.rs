@@ -28,11 +28,15 @@ mod connection;
 #[cfg(target_arch = "bpf")]
 mod datagram;
 #[cfg(target_arch = "bpf")]
+mod entry;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod segment;
+#[cfg(target_arch = "bpf")]
+mod socket;
 #[cfg(target_arch = "bpf")]
 mod tap;
 #[cfg(target_arch = "bpf")]

@@ -219,6 +219,13 @@ pub(crate) fn emit<T: 'static>(
     true
 }
 
+/// Whether the ring has room for bodies.
+#[inline(always)]
+pub(crate) fn has_room_for_bodies() -> bool {
+    // SAFETY: an initialised static that the loader replaces.
+    waiting() < unsafe { (&raw const BULK_BYTES).read_volatile() }
+}
+
 /// Whether the ring has room for payload.
 #[inline(always)]
 pub(crate) fn has_room(waiting: u64) -> bool {

@@ -17,8 +17,8 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::ProbeContext;
 
+use crate::entry::header;
 use crate::maps::{count, emit, waiting, wake};
-use crate::segment::header;
 
 /// The cgroup that is audited: the inode of its directory. Set when loading.
 #[unsafe(no_mangle)]

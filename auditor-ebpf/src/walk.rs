@@ -2,11 +2,14 @@
 //!
 //! Begins with the first byte of a direction, if that is a record's. The place is lost where a header does not come in order,
 //! or where a packet holds more of them than the verifier lets a program walk; it is found again where the direction's next
-//! turn begins with a header. Without the place nothing is left out.
+//! turn begins with a header. A turn may begin in the middle of a record, and what stands there may look like a header: then
+//! what userspace needs is left out, until the next turn. It reads each header itself and never takes our word for its place,
+//! so that the worst outcome is a loss that it tells of. Without the place nothing is left out while the ring has room for
+//! bodies.
 
 use aya_ebpf::bindings::__sk_buff;
 
-use auditor_ebpf::window::{BEFORE, BEHIND, RECORD_HEADER, fragment_len};
+use auditor_ebpf::window::{BEFORE, BEHIND, RECORD_HEADER, fragment_len, is_proxy};
 
 use crate::maps::{NO_RECORDS, SocketState};
 use crate::packet::load;
@@ -43,8 +46,15 @@ pub(crate) fn walk(stretch: &Stretch, sparse: bool, turns: bool, state: &mut Soc
         state.split[side] = 0;
         if split != 0 && record + (split >> 40) == start {
             let header = gather(skb, stretch.place(start), end - start, split);
-            let Some(len) = fragment_len(header & 0xff_ffff_ffff).filter(|_| header >> 40 == RECORD_HEADER)
-            else {
+            if header >> 40 < RECORD_HEADER {
+                state.split[side] = header;
+                return all(start);
+            }
+            let header = header & 0xff_ffff_ffff;
+            let Some(len) = fragment_len(header) else {
+                if record == 0 && !is_proxy(header) {
+                    state.record[side] = NO_RECORDS;
+                }
                 return all(start);
             };
             state.record[side] = record + RECORD_HEADER + len;
@@ -116,6 +126,8 @@ fn step(stretch: &Stretch, state: &mut SocketState, side: usize) -> bool {
     let record = get(&state.record[side]);
     let Stretch { skb, end, .. } = *stretch;
     let at = stretch.place(record);
+    // No header has stood anywhere but at the first byte.
+    let none = get(&state.behind[side]) <= BEHIND;
     set(&mut state.behind[side], record + BEHIND);
     if record + RECORD_HEADER > end {
         state.split[side] = gather(skb, at, end - record, 0);
@@ -131,7 +143,8 @@ fn step(stretch: &Stretch, state: &mut SocketState, side: usize) -> bool {
         set(&mut state.record[side], record + RECORD_HEADER + len);
         return true;
     }
-    if record == 0 {
+    // Behind a header of the PROXY protocol the next turn begins with a record, or there are none.
+    if none && !(record == 0 && is_proxy(header)) {
         set(&mut state.record[side], NO_RECORDS);
     }
     false

@@ -85,13 +85,23 @@ pub const fn unpack_want(cookie: u64, cell: u64) -> Want {
 }
 
 /// How long the fragment is that follows a record's header, whose five bytes are the lowest of `header`, the first highest.
-/// None: it is no header.
+/// None: it is no header. Versions are 0x0300 to 0x0304; the minor number of a first record may be anything (RFC 8446, 5.1:
+/// ignored).
 #[inline(always)]
 pub const fn fragment_len(header: u64) -> Option<u64> {
     let (content, major, minor) = (header >> 32 & 0xff, header >> 24 & 0xff, header >> 16 & 0xff);
     let len = header & 0xffff;
     let known = content >= 20 && content <= 24 && major == 3 && minor <= 4;
     if known && len <= MAX_FRAGMENT { Some(len) } else { None }
+}
+
+/// Whether these five bytes, as in [`fragment_len`], begin a header of the PROXY protocol (its text, 2.1 and 2.2), behind which
+/// records may begin.
+#[inline(always)]
+pub const fn is_proxy(header: u64) -> bool {
+    const VERSION_1: u64 = u64::from_be_bytes(*b"\0\0\0PROXY");
+    const VERSION_2: u64 = u64::from_be_bytes(*b"\0\0\0\r\n\r\n\0");
+    header == VERSION_1 || header == VERSION_2
 }
 
 #[inline(always)]

@@ -244,6 +244,70 @@ fn of_records_that_nobody_needs_the_boundaries_are_told() {
     }
 }
 
+/// What one connection sends over TLS, `front` first, while nobody reads the ring: how many bytes of it are copied.
+fn unread(name: &str, front: &[u8], lengths: &[u16], total: usize) -> Option<(usize, usize)> {
+    let cgroup = Cgroup::new(name)?;
+    let attachment = cgroup.attach();
+    let handles = attachment.handles().unwrap();
+    let wants = Wants::new(&handles.wants).unwrap();
+    let (mut reader, _) = Reader::new(handles);
+    let file = std::env::temp_dir().join(format!("auditor-test-{}-{name}", std::process::id()));
+    let bytes = records(lengths, total).0;
+    fs::write(&file, &bytes).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let front = String::from_utf8(front.into()).unwrap();
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}; printf %s '{front}' >&3; read -u 3; cat {} >&3",
+        file.display()
+    );
+    let mut child = cgroup.bash(&script);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_exact(&mut vec![0; front.len()]).unwrap();
+    let (mut copied, clock, started) = (0, reader.clock, Instant::now());
+    let mut go = false;
+    while !go {
+        assert!(started.elapsed() < LONG);
+        reader.ring.wait(Duration::from_millis(1)).unwrap();
+        reader.ring.drain(usize::MAX, |record| {
+            if let Record::Opened { id, .. } = parse(record, &clock).unwrap() {
+                wants.set(id, Direction::Egress, Want { offset: u64::MAX, tls: true });
+                go = true;
+            }
+        });
+    }
+    peer.write_all(b"go\n").unwrap();
+    assert_eq!(std::io::copy(&mut peer, &mut std::io::sink()).unwrap(), bytes.len() as u64);
+    assert!(child.wait().unwrap().success());
+    reader.ring.drain(usize::MAX, |record| {
+        if let Record::Segment { segment, .. } = parse(record, &clock).unwrap()
+            && segment.direction == Direction::Egress
+        {
+            copied += segment.bytes.len();
+        }
+    });
+    fs::remove_file(&file).unwrap();
+    Some((copied, bytes.len()))
+}
+
+/// Neither more records than are told one by one, nor a direction whose records have no place, takes the room of heads.
+#[test]
+fn bodies_over_tls_take_no_more_than_half_of_the_ring() {
+    for (name, front) in [("small", ""), ("nowhere", "GET / HTTP/1.1")] {
+        let Some((copied, _)) = unread(name, front.as_bytes(), &[200], 12 << 20) else { return };
+        assert!(copied < (4 << 20) + (256 << 10), "{name}: {copied} bytes");
+    }
+}
+
+/// The header of the PROXY protocol that a proxy sends to its backend is no record; those behind it are walked.
+#[test]
+fn records_are_found_behind_a_proxy_header() {
+    for (name, front) in [("proxy", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443"), ("plain", "GET / HTTP/1.1")] {
+        let Some((copied, total)) = unread(name, front.as_bytes(), &[16_401], 3 << 20) else { return };
+        assert_eq!(copied * 30 < total, name == "proxy", "{name}: {copied} bytes of {total}");
+    }
+}
+
 #[test]
 fn nothing_stays_attached() {
     let Some(cgroup) = Cgroup::new("detach") else { return };

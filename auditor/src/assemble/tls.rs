@@ -233,6 +233,10 @@ impl Tls {
         if lane.backlog.is_some() || lane.keys.is_none() {
             return None;
         }
+        if direction == Direction::Ingress {
+            // Only whole records are read of what others send: the end of one alone does not tell how much of it is padding.
+            return Some(lane.offset);
+        }
         if plaintext_offset == u64::MAX {
             return Some(u64::MAX);
         }
@@ -259,6 +263,14 @@ impl Tls {
         } else {
             place(lane.offset + (HEADER + header.len) as u64, ahead - holds)
         })
+    }
+
+    /// Whether the boundaries of a direction's records are needed wherever they stand, so that what lies between them may be
+    /// left out. Only of what the controller itself sends: of the end of a record, no more than 16 bytes of plaintext are
+    /// told, and anyone else may fill them with padding (RFC 8446, 5.4).
+    #[must_use]
+    pub fn needs_boundaries(&self, direction: Direction) -> bool {
+        direction == Direction::Egress && self.lane(self.role(direction)).unread.is_none()
     }
 
     fn role(&self, direction: Direction) -> Role {

@@ -32,7 +32,7 @@ pub(super) struct Connection {
     /// Who reset it.
     pub(super) reset: Option<Direction>,
     /// What the source was last told.
-    needed: [u64; 2],
+    needed: [Want; 2],
     /// It is known by its `ClientHello`.
     pub(super) registered: bool,
     /// It is among those that are known to hold bytes.
@@ -59,7 +59,7 @@ impl Connection {
             tunnel: false,
             foreign: None,
             reset: None,
-            needed: start,
+            needed: start.map(|offset| Want { offset, tls: false }),
             registered: false,
             listed: false,
             last: party.opened,
@@ -241,20 +241,29 @@ impl Connection {
             Direction::Ingress => self.ingress.offset(),
             Direction::Egress => self.egress.offset(),
         };
-        let needed = self.layers.needed(direction);
-        let tls = self.layers.is_tls();
-        let told = self.needed.get_mut(direction as usize)?;
-        if *told > needed.unwrap_or(reached) {
-            // What the last word came from proved wrong.
-            *told = needed.unwrap_or(reached);
-            return Some(Want { offset: *told, tls });
+        let mut needed = self.layers.needed(direction);
+        let tls = self.layers.needs_boundaries(direction);
+        if self.layers.is_tls() && direction == Direction::Ingress {
+            // What TCP has not accepted may come again, and is compared.
+            needed = needed.map(|needed| match self.ingress.known_accepted() {
+                Some(accepted) if needed < u64::MAX => needed.min(accepted),
+                _ => needed,
+            });
         }
-        let needed = needed?;
-        if needed < told.saturating_add(WORTHWHILE) {
+        let told = self.needed.get_mut(direction as usize)?;
+        let wrong = told.offset > needed.unwrap_or(reached);
+        let next = Want { offset: needed.unwrap_or(reached), tls };
+        if wrong {
+            // What the last word came from proved wrong.
+            *told = next;
+            return Some(next);
+        }
+        needed?;
+        if next.offset < told.offset.saturating_add(WORTHWHILE) && (tls || !told.tls) {
             return None;
         }
-        *told = needed;
-        Some(Want { offset: needed, tls })
+        *told = next;
+        Some(next)
     }
 
     fn tell_waiting(&mut self, scope: &mut Scope<'_>, now: Nanos) {

@@ -190,6 +190,13 @@ impl Layers {
         matches!(self.above.transport, Transport::Tls(_))
     }
 
+    /// Whether the boundaries of records are needed in what is not; see [`Tls::needs_boundaries`].
+    ///
+    /// [`Tls::needs_boundaries`]: crate::assemble::tls::Tls::needs_boundaries
+    pub(super) fn needs_boundaries(&self, direction: Direction) -> bool {
+        matches!(&self.above.transport, Transport::Tls(secure) if secure.needs_boundaries(direction))
+    }
+
     /// The next stream offset of which a direction needs the bytes; see [`Decoder::needed`], and [`Tls::needed`] for what is
     /// needed before it all the same where it speaks TLS.
     ///

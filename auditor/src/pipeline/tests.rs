@@ -15,6 +15,7 @@ mod forged;
 mod losses;
 mod passthrough;
 mod secure;
+mod walked;
 
 const SECOND: Nanos = 1_000_000_000;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -11,7 +11,7 @@ use super::record::{ContentType, Fragment, Gap, Header, Part};
 use super::suite::{Protection, TAG, Version};
 use super::trouble::Reason;
 use super::{Sink, Tls};
-use crate::capture::record::Nanos;
+use crate::capture::record::{Direction, Nanos};
 
 impl Tls {
     pub(super) fn protected(
@@ -127,7 +127,8 @@ impl Tls {
         role == Role::Client && lane.stage == Stage::Handshake && lane.sequence == 0
     }
 
-    /// Reads a record of which parts are absent. Nothing is verified.
+    /// Reads a record of which parts are absent. Nothing is verified: of what the controller receives, only how long it is is
+    /// taken from it.
     #[expect(clippy::too_many_arguments, reason = "what a record is, and where its contents go")]
     fn open_parts(
         &mut self,
@@ -160,6 +161,18 @@ impl Tls {
                 None => return self.unknown_contents(role, fragment, time, sink),
             }
         };
+        if self.direction(role) == Direction::Ingress {
+            // Whoever sent it may have spoilt its tag, or what is not there: then the controller has not read it.
+            return match content {
+                ContentType::ApplicationData if end > from => {
+                    let gap = Gap { at: from, len: end - from, reason: fragment.absence() };
+                    self.contents(cx, role, content, &[Part::Absent(gap)], time, sink)
+                }
+                ContentType::ApplicationData => Ok(()),
+                _ if protection.tls13 => self.unknown_contents(role, fragment, time, sink),
+                _ => Err(Stop::Skip(fragment.absence().into())),
+            };
+        }
         // Without the nonce nothing of the record can be decrypted.
         let explicit = match fragment.range(0, from) {
             Some(bytes) => Some(bytes.try_into().unwrap_or_default()),

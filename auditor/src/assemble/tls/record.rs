@@ -3,14 +3,12 @@
 //! A record that lies whole in one piece is not copied. Of others the bytes that are there are collected; a part that is
 //! not there is a [`Gap`]. Nothing is kept between records.
 
-use super::suite::MAX_PLAINTEXT;
+use auditor_ebpf::window::fragment_len;
+
 use crate::assemble::Absence;
 
 /// Bytes of a header.
 pub(super) const HEADER: usize = 5;
-
-/// The longest fragment that any version allows (RFC 5246, 6.2.3).
-const MAX_FRAGMENT: usize = MAX_PLAINTEXT + 2048;
 
 /// What a record carries, as its header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +51,14 @@ pub(super) enum BadHeader {
 
 impl Header {
     pub(super) fn parse(bytes: [u8; HEADER]) -> Result<Self, BadHeader> {
-        let [content, major, minor, high, low] = bytes;
+        let [content, ..] = bytes;
+        let wire = bytes.iter().fold(0, |header, byte| header << 8 | u64::from(*byte));
         let content = ContentType::from_wire(content).ok_or(BadHeader::NotTls)?;
-        // Versions are 0x0300 to 0x0304; the minor number of a first record may be anything (RFC 8446, 5.1: ignored).
-        if major != 3 || minor > 4 {
-            return Err(BadHeader::NotTls);
-        }
-        let len = usize::from(u16::from_be_bytes([high, low]));
-        if len > MAX_FRAGMENT {
-            return Err(BadHeader::TooLong);
-        }
+        // The kernel walks by the same rule.
+        let Some(len) = fragment_len(wire).and_then(|len| usize::try_from(len).ok()) else {
+            let empty = fragment_len(wire & !0xffff);
+            return Err(if empty.is_some() { BadHeader::TooLong } else { BadHeader::NotTls });
+        };
         Ok(Self { content, bytes, len })
     }
 }
@@ -292,9 +288,7 @@ impl Reader {
         };
         let missing = partial.header.len.saturating_sub(partial.fragment.len);
         let (taken, behind) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-        if partial.fragment.bytes.capacity() == 0 && !taken.is_empty() {
-            partial.fragment.bytes.reserve_exact(missing);
-        }
+        // Grows with what comes: a header promises more than its sender may ever send.
         partial.fragment.bytes.extend_from_slice(taken);
         partial.fragment.len += taken.len();
         if taken.len() == missing {

@@ -1,8 +1,8 @@
 //! Records of which nothing is needed, or little: no more of them is decrypted than that.
 //!
 //! Consumes a protected record and the sink's word of what it needs next; gives holes, and between them what is needed. That
-//! is not verified, which would take all of the record: so only what the controller itself sends is read in part, and what
-//! anyone else sends as a whole or not at all.
+//! is not verified, which would take all of it: so it is done with what the controller itself sends, and never with what it
+//! receives. There a record with a wrong tag is one that the controller has not read, nor anything behind it (RFC 8446, 5.2).
 
 use super::aead;
 use super::lane::{Role, Stage};
@@ -35,12 +35,13 @@ impl Tls {
         let direction = self.direction(role);
         let lane = self.lane(role);
         let Some(keys) = &lane.keys else { return false };
-        if holds == 0 || lane.unsure || fragment.absence() == Absence::Lost {
+        if direction == Direction::Ingress || holds == 0 || lane.unsure || fragment.absence() == Absence::Lost
+        {
             return false;
         }
         let ahead = sink.needed(direction).saturating_sub(lane.plain);
         let all = ahead >= holds as u64;
-        let part = ahead >= WORTHWHILE as u64 && direction == Direction::Egress;
+        let part = ahead >= WORTHWHILE as u64;
         let (sequence, bytes) = (lane.sequence, fragment.whole());
         if !(all || part && bytes.is_some()) {
             return false;

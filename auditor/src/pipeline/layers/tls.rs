@@ -86,6 +86,11 @@ impl Secure {
         self.tls.needed(direction, http.needed(direction)?)
     }
 
+    /// See [`Tls::needs_boundaries`].
+    pub(super) fn needs_boundaries(&self, direction: Direction) -> bool {
+        self.tls.needs_boundaries(direction)
+    }
+
     /// A secret has come that the connection waits for.
     pub(super) fn secrets_arrived(
         &mut self,

@@ -11,7 +11,7 @@ use crate::capture::secret::Secret;
 
 /// What both ends log, once each.
 #[derive(Debug, Default)]
-pub(super) struct Keys(Mutex<Vec<Offered>>);
+pub(super) struct Keys(pub(super) Mutex<Vec<Offered>>);
 
 /// A line for the key log: the label, the client random and the secret.
 type Offered = (String, [u8; 32], Vec<u8>);
@@ -31,7 +31,7 @@ pub(super) fn ends() -> (Ends, Arc<Keys>) {
 
 impl Rig {
     /// Everything that was on the wire since the last call.
-    fn carries(&mut self, conversation: &mut Conversation) -> &mut Self {
+    pub(super) fn carries(&mut self, conversation: &mut Conversation) -> &mut Self {
         for (direction, bytes) in std::mem::take(&mut conversation.wire) {
             let at = self.offsets[direction as usize];
             self.segment(direction, at, bytes.len(), &bytes);

@@ -312,6 +312,23 @@ impl Sink for Taken {
     }
 }
 
+/// A record of TLS 1.3 with AES-128-GCM as whoever has the secret can make it: application data, and `zeros` behind its type
+/// (RFC 8446, 5.2 and 5.4).
+pub(crate) fn seal(secret: &[u8], sequence: u64, text: &[u8], zeros: usize) -> Vec<u8> {
+    use aes_gcm::aead::AeadInOut;
+    use aes_gcm::{Aes128Gcm, KeyInit};
+    let protection = super::super::suite::Protection::of(super::super::Version::Tls13, 0x1301).unwrap();
+    let keys = super::super::keys::Keys::tls13(protection, &Secret::new(secret).unwrap()).unwrap();
+    let mut inner = [text, &[23], &vec![0; zeros]].concat();
+    let [high, low] = u16::try_from(inner.len() + 16).unwrap().to_be_bytes();
+    let header = [23, 3, 3, high, low];
+    let nonce = keys.nonce(sequence, [0; 8]);
+    let aead = Aes128Gcm::new_from_slice(keys.key()).unwrap();
+    let nonce = nonce.as_slice().try_into().unwrap();
+    let tag = aead.encrypt_inout_detached(nonce, &header, inner.as_mut_slice().into()).unwrap();
+    [&header[..], &inner, &tag].concat()
+}
+
 /// The layer under test and what it is fed with.
 pub(crate) struct Rig {
     pub(crate) cx: Context,
