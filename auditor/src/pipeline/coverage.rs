@@ -145,7 +145,12 @@ impl Coverage {
         };
         for (party, trouble) in self.single.extract_if(.., is_ripe) {
             let (what, reason) = told(&party, trouble.reason);
-            let late = reason == Reason::NoKey && tapped.is_some_and(|tapped| party.opened < tapped);
+            // Only of what is as new as the program may be: another tap, later, is no reason.
+            let late = trouble.reason == Cause::Tls(Encrypted::NoKey)
+                && reason == Reason::NoKey
+                && tapped
+                    .and_then(|tapped| tapped.checked_sub(party.opened))
+                    .is_some_and(|before| (1..=TAP_DELAY).contains(&before));
             events.push(builder.trouble(&party, what, reason, &trouble, late.then_some(TAPPED_LATER)));
         }
     }
