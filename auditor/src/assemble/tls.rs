@@ -171,6 +171,13 @@ impl Tls {
         &self.facts
     }
 
+    /// SHA-256 of the body of the first `ClientHello`, which is the same on another connection only if it was passed on or
+    /// sent again.
+    #[must_use]
+    pub fn hello(&self) -> Option<&[u8; 32]> {
+        self.session.hello.as_ref()
+    }
+
     /// What could not be read since the last call.
     #[must_use]
     pub fn take_trouble(&mut self) -> Vec<Trouble> {

@@ -1,5 +1,7 @@
 //! What the handshake's messages change: facts, what both sides have agreed on, and keys.
 
+use sha2::{Digest, Sha256};
+
 use super::Tls;
 use super::certificate::{leaf_tls12, leaf_tls13};
 use super::context::Context;
@@ -137,6 +139,7 @@ impl Tls {
             };
         }
         self.session.client_random = Some(hello.random);
+        self.session.hello = Some(Sha256::digest(body).into());
         self.facts.client_random = Some(ClientRandom(hello.random));
         self.facts.server_name = hello.server_name.map(Into::into);
         self.facts.protocols = hello.protocols().take(MAX_PROTOCOLS).map(Into::into).collect();

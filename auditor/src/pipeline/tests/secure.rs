@@ -87,7 +87,7 @@ fn connections_without_secrets_leave_nothing_behind() {
     }
     assert_eq!(rig.requests(), []);
     assert!(rig.told("no_key").0 >= 49, "{:?}", rig.told("no_key"));
-    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.hellos.len());
+    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.hellos.names());
 }
 
 /// What was given up is told; what comes after the secret is read.
