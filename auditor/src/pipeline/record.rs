@@ -10,6 +10,7 @@ use super::early::Piece;
 use super::hellos::Hello;
 use super::layers::Scope;
 use super::{Feedback, Pipeline};
+use crate::assemble::tls::secrets::store::Taken;
 use crate::assemble::tls::secrets::{ClientRandom, Label, Secret};
 use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Segment, Totals, Tuple};
 use crate::capture::secret;
@@ -249,7 +250,11 @@ fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &se
     else {
         return;
     };
-    pipeline.tls.secrets.insert(named, label, kept, time);
+    match pipeline.tls.secrets.insert(named, label, kept, time) {
+        Taken::New => {}
+        Taken::Known => return,
+        Taken::Surplus => return pipeline.coverage.count(Loss::SecretLimit, 1, 0, time),
+    }
     let Some(random) = named else { return };
     let mut last = 0;
     while let Some((number, id)) = pipeline.hellos.behind(&random, last) {

@@ -81,7 +81,7 @@ impl Tls {
         };
         let tls13 = self.session.version == Some(Version::Tls13);
         let understood = match (message.kind, role) {
-            (kind::CLIENT_HELLO, Role::Client) => self.client_hello(body, protected),
+            (kind::CLIENT_HELLO, Role::Client) => self.client_hello(cx, body, protected),
             (kind::SERVER_HELLO, Role::Server) => self.server_hello(body, protected),
             (kind::ENCRYPTED_EXTENSIONS, Role::Server) if tls13 && protected => {
                 self.encrypted_extensions(body)
@@ -123,7 +123,7 @@ impl Tls {
         Ok(false)
     }
 
-    fn client_hello(&mut self, body: &[u8], protected: bool) -> Option<()> {
+    fn client_hello(&mut self, cx: &mut Context, body: &[u8], protected: bool) -> Option<()> {
         let hello = ClientHello::parse(body)?;
         if self.facts.client_random.is_some() {
             return if self.session.retrying {
@@ -141,6 +141,8 @@ impl Tls {
         self.session.client_random = Some(hello.random);
         self.session.hello = Some(Sha256::digest(body).into());
         self.facts.client_random = Some(ClientRandom(hello.random));
+        self.session.held = self.facts.client_random;
+        cx.secrets.hold(ClientRandom(hello.random));
         self.facts.server_name = hello.server_name.map(Into::into);
         self.facts.protocols = hello.protocols().take(MAX_PROTOCOLS).map(Into::into).collect();
         self.facts.ja4 = Some(Ja4::of(&hello));

@@ -122,7 +122,7 @@ impl Tls {
         read
     }
 
-    fn may_be_early(&self, role: Role) -> bool {
+    pub(super) fn may_be_early(&self, role: Role) -> bool {
         let lane = self.lane(role);
         role == Role::Client && lane.stage == Stage::Handshake && lane.sequence == 0
     }

@@ -55,6 +55,69 @@ impl Rig {
     }
 }
 
+/// A client hides its requests behind an idle connection with the same random value.
+#[test]
+fn a_second_connection_with_the_same_random() {
+    let (ends, keys) = same();
+    let mut rig = Rig::new();
+    let mut first = ends.connect();
+    first.run();
+    rig.learns(&keys);
+    let mut idle = rig.leg(21, How::Passive);
+    rig.carry_all(&first, &mut idle);
+    let mut second = ends.connect();
+    second.run().ask(get("/hidden").as_bytes()).answer(OK.as_bytes());
+    rig.learns(&keys);
+    let mut leg = rig.leg(22, How::Passive);
+    rig.carry_all(&second, &mut leg);
+    rig.close(&leg);
+    assert_eq!(rig.requests(), [("/hidden", 200, true)], "{:?}", rig.events);
+}
+
+/// A client has its secrets wiped by a second connection that ends in the middle of the first one's handshake.
+#[test]
+fn another_connection_with_the_same_hello_ends() {
+    let (keys, tls) = spoken();
+    let mut rig = Rig::new();
+    let mut leg = rig.leg(21, How::Passive);
+    rig.learns(&keys);
+    for (direction, bytes) in &tls.wire[..2] {
+        rig.carry(&mut leg, *direction == CLIENT, bytes);
+    }
+    let mut other = rig.leg(22, How::Passive);
+    rig.carry(&mut other, true, &tls.wire[0].1);
+    rig.close(&other);
+    for (direction, bytes) in &tls.wire[2..] {
+        rig.carry(&mut leg, *direction == CLIENT, bytes);
+    }
+    rig.close(&leg);
+    assert_eq!(rig.requests(), [("/x", 200, true)], "{:?}", rig.events);
+}
+
+/// A backend hides itself: it says the controller's random value to the controller before it answers.
+#[test]
+fn a_backend_that_connects_with_the_controllers_random() {
+    let (ends, keys) = same();
+    let mut rig = Rig::new();
+    rig.asks(&get("/x"));
+    let (id, offsets) = (rig.id, rig.offsets);
+    let mut back = ends.connect();
+    let mut front = ends.connect();
+    front.run();
+    let mut forged = rig.leg(30, How::Passive);
+    rig.learns(&keys);
+    rig.carry_all(&front, &mut forged);
+    back.run().ask(get("/x").as_bytes()).answer(OK.as_bytes());
+    rig.learns(&keys);
+    let mut leg = rig.leg(12, How::Active);
+    rig.carry_all(&back, &mut leg);
+    (rig.id, rig.offsets) = (id, offsets);
+    rig.answers(OK);
+    rig.closed(false);
+    let event = rig.of_kind("http.request").next().unwrap();
+    assert_eq!(event["backend"]["address"], "10.9.0.1", "{event}");
+}
+
 /// A client makes another connection of its own look passed on, and the one that is does not.
 #[test]
 fn the_same_random_for_another_name() {
@@ -174,4 +237,56 @@ fn a_second_try() {
     rig.close(&front);
     assert_eq!(client(&rig)["passthrough"]["backend"]["address"], "10.9.0.2");
     assert_eq!(rig.told("no_key").0, 0);
+}
+
+/// More secrets of one name than are kept: what is left out is told, and those before it serve all the same.
+#[test]
+fn more_secrets_of_one_random_than_are_kept() {
+    let (ends, keys) = same();
+    let mut rig = Rig::new();
+    let mut legs = Vec::new();
+    for number in 0..9 {
+        let mut tls = ends.connect();
+        tls.run().ask(get(&format!("/{number}")).as_bytes()).answer(OK.as_bytes());
+        rig.learns(&keys);
+        let mut leg = rig.leg(21 + number, How::Passive);
+        rig.carry_all(&tls, &mut leg);
+        legs.push(leg);
+    }
+    rig.later();
+    legs.iter().for_each(|leg| rig.close(leg));
+    let requests = rig.requests();
+    assert_eq!(requests.len(), 8);
+    assert!(requests.iter().all(|(path, ..)| *path != "/8"));
+    let told: Vec<_> = rig.of_kind("coverage").filter(|event| event["reason"] == "secret_limit").collect();
+    // Four secrets: of the handshake and of application data, each way.
+    assert_eq!(told.iter().map(|event| event["count"].as_u64().unwrap()).sum::<u64>(), 4, "{told:?}");
+    assert_eq!(rig.told("malformed").0, 2, "each way of the connection that is left out");
+    assert!(rig.pipeline.hellos.is_empty() && rig.pipeline.tls.secrets.connections() == 0);
+}
+
+/// The secret of the second connection comes after its records were given up, and after those of the first were tried.
+#[test]
+fn late_secrets_of_a_second_connection_with_the_same_random() {
+    let (ends, keys) = same();
+    let mut rig = Rig::new();
+    let mut first = ends.connect();
+    first.run();
+    rig.learns(&keys);
+    let mut idle = rig.leg(21, How::Passive);
+    rig.carry_all(&first, &mut idle);
+    let mut second = ends.connect();
+    second.run().ask(get("/lost").as_bytes()).answer(OK.as_bytes());
+    let mut leg = rig.leg(22, How::Passive);
+    rig.carry_all(&second, &mut leg);
+    rig.later();
+    rig.learns(&keys);
+    second.wire.clear();
+    for path in ["/a", "/b", "/c"] {
+        second.ask(get(path).as_bytes()).answer(OK.as_bytes());
+    }
+    rig.carry_all(&second, &mut leg);
+    rig.close(&leg);
+    let requests = rig.requests();
+    assert!(requests.ends_with(&[("/c", 200, true)]), "{requests:?}");
 }
