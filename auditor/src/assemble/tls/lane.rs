@@ -210,6 +210,8 @@ pub(super) struct Lane {
     pub(super) secret: Option<Secret>,
     /// Number of the next protected record under these keys.
     pub(super) sequence: u64,
+    /// The tag of the record that is being read is right; of a record that is there in part nobody knows.
+    pub(super) verified: bool,
     /// Records under these keys were passed over: where the others stand is not known, should the secret come yet.
     pub(super) leapt: bool,
     /// The last secret that was tried.

@@ -225,8 +225,9 @@ impl Tls {
 
     pub(super) fn finished(&mut self, role: Role) -> KeysChange {
         let tls13 = self.session.version == Some(Version::Tls13);
+        let verified = self.lane(role).verified;
         if !tls13 {
-            self.session.finished = self.session.finished.saturating_add(1);
+            self.session.finished = self.session.finished.saturating_add(u8::from(verified));
             self.facts.completed |= self.session.finished >= 2;
             return false;
         }
@@ -235,7 +236,7 @@ impl Tls {
         }
         self.lane_mut(role).enter(Stage::Application);
         match role {
-            Role::Client => self.facts.completed = true,
+            Role::Client => self.facts.completed |= verified,
             // What it has not accepted by now it does not.
             Role::Server if self.facts.early_data == EarlyData::Offered => self.session.early_unknown = true,
             Role::Server => {}
