@@ -93,9 +93,14 @@ impl Tls {
         let tls13 = self.session.version == Some(Version::Tls13);
         // The level means nothing in TLS 1.3 (RFC 8446, 6).
         let fatal = level == 2 || tls13 && description != USER_CANCELED;
-        if self.facts.alerts.len() < MAX_ALERTS {
-            let (direction, in_handshake) = (self.direction(role), self.is_in_handshake(role, description));
-            self.facts.alerts.push(Alert { direction, fatal, description, in_handshake, time });
+        let (direction, in_handshake) = (self.direction(role), self.is_in_handshake(role, description));
+        let alert = Alert { direction, fatal, description, in_handshake, time };
+        let alerts = &mut self.facts.alerts;
+        if alerts.len() < MAX_ALERTS {
+            alerts.push(alert);
+        } else if fatal && let Some(last) = alerts.iter_mut().rev().find(|alert| !alert.fatal) {
+            // Who sends many warnings first does not hide how it ends.
+            *last = alert;
         }
     }
 

@@ -62,6 +62,7 @@ impl Tls {
         protected: bool,
     ) -> Result<KeysChange, Stop> {
         let offset = self.lane(role).offset;
+        self.note_certificate_request(role, message.kind);
         let body = match &message.body {
             Ok(body) => &**body,
             Err(unread) => {
@@ -98,10 +99,6 @@ impl Tls {
                 }
                 Some(())
             }
-            (kind::CERTIFICATE_REQUEST, Role::Server) => {
-                self.facts.certificate_requested = true;
-                Some(())
-            }
             (kind::SERVER_HELLO_DONE, Role::Server) => {
                 self.session.full = true;
                 Some(())
@@ -121,6 +118,20 @@ impl Tls {
             self.trouble(role, Reason::MalformedHandshake, offset, 0);
         }
         Ok(false)
+    }
+
+    /// It stands before the certificate in TLS 1.3 (RFC 8446, 4.3.2), behind it in TLS 1.2 (RFC 5246, 7.4.4). What is in it, and
+    /// in those that say that it is not there, does not matter.
+    fn note_certificate_request(&mut self, role: Role, kind: u8) {
+        let tls13 = self.session.version == Some(Version::Tls13);
+        match (kind, role) {
+            (kind::CERTIFICATE_REQUEST, Role::Server) => self.facts.certificate_requested = true,
+            (kind::CERTIFICATE | kind::COMPRESSED_CERTIFICATE, Role::Server) if tls13 => {
+                self.facts.certificate_request_known = true;
+            }
+            (kind::SERVER_HELLO_DONE, Role::Server) if !tls13 => self.facts.certificate_request_known = true,
+            _ => {}
+        }
     }
 
     fn client_hello(&mut self, cx: &mut Context, body: &[u8], protected: bool) -> Option<()> {

@@ -237,3 +237,50 @@ fn an_alert_that_is_the_first_thing_said_after_the_handshake() {
     assert!(facts.alerts.len() == 1 && facts.completed && !facts.certificate_requested);
     assert_eq!(facts.failure(), None);
 }
+
+/// Who sends warnings until no more are kept does not hide how the handshake ends.
+#[test]
+fn a_failure_behind_many_warnings() {
+    let (suite, version) = suites().pop().unwrap();
+    let ends = Ends::new(suite, version);
+    let mut conversation = ends.connect();
+    conversation.run();
+    let mut rig = Rig::new(&[]);
+    rig.feed(CLIENT, Piece::Data(&conversation.wire[0].1));
+    for _ in 0..20 {
+        // no_renegotiation, a warning.
+        rig.feed(CLIENT, Piece::Data(&[21, 3, 3, 0, 2, 1, 100]));
+    }
+    rig.feed(SERVER, Piece::Data(&[21, 3, 3, 0, 2, 2, 40]));
+    let facts = rig.tls.facts();
+    assert_eq!((facts.alerts.len(), facts.failure().map(|alert| alert.description)), (8, Some(40)));
+}
+
+/// Whether a certificate was asked for is known of all that was read to where it would have been, and of nothing else.
+#[test]
+fn whether_a_certificate_was_asked_for() {
+    for (suite, version) in suites() {
+        for mutual in [false, true] {
+            let ends = Ends::with(suite, version, mutual);
+            let mut conversation = ends.connect();
+            conversation.run();
+            let mut rig = Rig::new(&ends.secrets.all());
+            rig.feed(CLIENT, Piece::Data(&conversation.wire[0].1));
+            let flight = &conversation.wire[1].1;
+            if version == &rustls::version::TLS12 {
+                // ServerHelloDone is the last, of 4 bytes; rustls sends it in a record of its own or with others.
+                rig.feed(SERVER, Piece::Data(&flight[..flight.len() - 1]));
+                assert!(
+                    rig.tls.facts().server_certificate.is_some() || !rig.tls.facts().certificate_requested
+                );
+                assert!(!rig.tls.facts().certificate_request_known);
+                rig.feed(SERVER, Piece::Data(&flight[flight.len() - 1..]));
+            } else {
+                rig.feed(SERVER, Piece::Data(flight));
+            }
+            let facts = rig.tls.facts();
+            assert!(facts.certificate_request_known);
+            assert_eq!(facts.certificate_requested, mutual, "{version:?}");
+        }
+    }
+}
