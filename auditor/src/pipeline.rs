@@ -8,6 +8,7 @@
 mod connection;
 mod coverage;
 mod early;
+mod hellos;
 mod layers;
 mod record;
 
@@ -19,7 +20,6 @@ use auditor_ebpf::window::Want;
 
 use crate::assemble::stream;
 use crate::assemble::tls::context::Context;
-use crate::assemble::tls::secrets::ClientRandom;
 use crate::assemble::tls::secrets::store::{self, SecretStore};
 use crate::attribute::Attribution;
 use crate::capture::record::{ConnectionId, Direction, Nanos, Record};
@@ -32,6 +32,7 @@ use connection::Connection;
 use coverage::Coverage;
 pub use coverage::Loss;
 use early::Early;
+use hellos::Hellos;
 
 /// Tells the source of records what it may leave out.
 pub trait Feedback {
@@ -64,8 +65,8 @@ pub struct Pipeline<F> {
     feedback: F,
     /// Hashed quickly: cookies are the kernel's choice, and the seed is random.
     connections: foldhash::HashMap<ConnectionId, Connection>,
-    /// Both ends of what the controller opened, to recognise a hop inside itself.
-    opened: HashSet<(SocketAddr, SocketAddr)>,
+    /// What the controller opened, by both ends, to recognise a hop inside itself.
+    opened: HashMap<(SocketAddr, SocketAddr), ConnectionId>,
     /// Where the controller listens, for connections whose start was not seen.
     listeners: HashSet<SocketAddr>,
     /// Ports at which it has accepted connections.
@@ -73,9 +74,8 @@ pub struct Pipeline<F> {
     early: Early,
     /// Secrets, and what else connections with TLS share.
     tls: Context,
-    /// Connections that speak TLS, by the random value of their `ClientHello`, which is the name of their secrets: one, or as
-    /// many as it was passed on over; at most [`record::MAX_SAME_HELLO`], as a client can send one again and again.
-    hellos: HashMap<ClientRandom, Vec<ConnectionId>>,
+    /// Connections that speak TLS, by their `ClientHello`.
+    hellos: Hellos,
     legs: Legs,
     /// Connections of which a stream waits for a missing range until a certain time.
     waiting: foldhash::HashSet<ConnectionId>,
@@ -105,12 +105,12 @@ impl<F: Feedback> Pipeline<F> {
             limits,
             feedback,
             connections: foldhash::HashMap::default(),
-            opened: HashSet::new(),
+            opened: HashMap::new(),
             listeners: HashSet::new(),
             ports: HashSet::new(),
             early: Early::default(),
             tls: Context::default(),
-            hellos: HashMap::new(),
+            hellos: Hellos::default(),
             legs: Legs::default(),
             waiting: foldhash::HashSet::default(),
             holding: Vec::new(),

@@ -127,7 +127,9 @@ fn talk(folder: &Path, server: &[&str], client: &[&str], typed: &[&str]) -> Outc
     let (mut cx, mut tls, mut taken) = (Context::default(), Tls::new(Direction::Ingress), Taken::default());
     let mut log = KeyLog::new();
     let text = std::fs::read(folder.join("keys.log")).unwrap_or_default();
-    let mut insert = |random, label, secret| cx.secrets.insert(Some(random), label, secret, 0);
+    let mut insert = |random, label, secret| {
+        cx.secrets.insert(Some(random), label, secret, 0);
+    };
     log.push(&text, &mut insert);
     log.finish(&mut insert);
     assert_eq!(log.counts().malformed, 0);

@@ -148,8 +148,8 @@ impl Tls {
         self.settle(cx, sink);
     }
 
-    /// Nothing will follow: gives up all that is held, tells the last troubles, and wipes the connection's secrets. Secrets
-    /// may still be on their way: a connection that [`Self::is_waiting`] is better kept until [`Self::expire`] gave it up.
+    /// Nothing will follow: gives up all that is held, tells the last troubles, and wipes the secrets that it has used, unless
+    /// another connection bears the same name. Secrets may still be on their way: a connection that [`Self::is_waiting`] is better kept until [`Self::expire`] gave it up.
     pub fn finish(&mut self, cx: &mut Context, time: Nanos, sink: &mut dyn Sink) {
         for role in [Role::Server, Role::Client] {
             self.give_up(cx, role, time, sink);
@@ -160,8 +160,8 @@ impl Tls {
             let lane = self.lane_mut(role);
             lane.rekey();
         }
-        for random in [self.session.secrets.take(), self.facts.client_random].into_iter().flatten() {
-            cx.secrets.remove(&random);
+        for random in [self.session.secrets.take(), self.session.held.take()].into_iter().flatten() {
+            cx.secrets.release(&random);
         }
     }
 
@@ -169,6 +169,13 @@ impl Tls {
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// SHA-256 of the body of the first `ClientHello`, which is the same on another connection only if it was passed on or
+    /// sent again.
+    #[must_use]
+    pub fn hello(&self) -> Option<&[u8; 32]> {
+        self.session.hello.as_ref()
     }
 
     /// What could not be read since the last call.

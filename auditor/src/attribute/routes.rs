@@ -276,10 +276,11 @@ impl Routes {
     }
 
     /// Which rule declares that TLS for this server name is passed on without being ended; none if no rule does. Exact hosts
-    /// only: ingress-nginx compares the name as it is.
+    /// only, and of the name only the case is put aside: ingress-nginx compares it with its port or final dot, should it have one.
     #[must_use]
     pub fn passthrough(&self, name: &[u8]) -> Option<&Arc<Route>> {
-        self.passthrough.get(host::RequestHost::new(name).name())
+        let name = name.get(..name.len().min(host::MAX_HOST + 1))?.to_ascii_lowercase();
+        self.passthrough.get(std::str::from_utf8(&name).ok()?)
     }
 
     /// What could not be used, at most [`MAX_PROBLEMS`].

@@ -127,6 +127,8 @@ pub struct Message {
     pub head_complete: Option<Nanos>,
     /// Last byte of the message, or the end of the tunnel that it began. None if its end was not seen.
     pub end: Option<Nanos>,
+    /// HTTP/2: the frame of the head ended the stream.
+    pub(super) ended_by_head: bool,
     pub(super) done: bool,
     pub(super) hit: bool,
 }
@@ -169,6 +171,14 @@ pub struct Exchange {
     pub(super) may_switch: bool,
 }
 
+/// Media types ignore case, and white space may stand before a parameter (RFC 9110, 8.3.1 and 5.6.6).
+fn is_grpc(content_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"application/grpc";
+    let Some((name, rest)) = content_type.split_at_checked(NAME.len()) else { return false };
+    let rest = if rest.first() == Some(&b'+') { &[][..] } else { rest.trim_ascii_start() };
+    name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b';'))
+}
+
 impl Exchange {
     /// Bytes of either message that were never seen.
     #[must_use]
@@ -187,14 +197,16 @@ impl Exchange {
     pub fn grpc(&self) -> Option<Grpc<'_>> {
         let request = self.request.head.as_ref()?;
         let content_type = request.get("content-type")?;
-        if !content_type.starts_with(b"application/grpc") {
+        if !is_grpc(&content_type) {
             return None;
         }
         let mut parts = request.path().strip_prefix(b"/")?.rsplitn(2, |byte| *byte == b'/');
         let (method, service) = (parts.next()?, parts.next()?);
-        // A response without a message has its status in the head.
         let trailers = self.response.trailers.as_deref();
-        let fields = trailers.or(self.response.head.as_deref().map(Head::fields));
+        // A head that is all of the response is its trailers ("Trailers-Only"). Where anything follows, they alone count.
+        let response = &self.response;
+        let alone = if self.stream.is_some() { response.ended_by_head } else { response.wire_bytes == 0 };
+        let fields = trailers.or(response.head.as_deref().map(Head::fields).filter(|_| alone));
         let status = fields.and_then(|fields| fields.get("grpc-status"));
         let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
         Some(Grpc { service, method, status, message: fields.and_then(|fields| fields.get("grpc-message")) })

@@ -7,11 +7,11 @@ use auditor_ebpf::window::Want;
 use crate::assemble::Piece;
 use crate::assemble::stream::{self, Stream};
 use crate::assemble::tls::context;
-use crate::assemble::tls::secrets::ClientRandom;
-use crate::capture::record::{Direction, How, Nanos, Segment, Totals};
+use crate::capture::record::{ConnectionId, Direction, How, Nanos, Segment, Totals};
 use crate::decode::http1::connection::End;
 use crate::decode::legs::{Leg, Party};
 
+use super::hellos::Hello;
 use super::layers::{Layers, Scope};
 
 /// The state of a connection.
@@ -33,8 +33,10 @@ pub(super) struct Connection {
     pub(super) reset: Option<Direction>,
     /// What the source was last told.
     needed: [Want; 2],
-    /// It is known by its `ClientHello`.
-    pub(super) registered: bool,
+    /// Its `ClientHello`, by which it is known, and its number among those that have said one.
+    pub(super) registered: Option<(u64, Hello)>,
+    /// The connection that the same TLS is passed on over.
+    pub(super) partner: Option<ConnectionId>,
     /// It is among those that are known to hold bytes.
     pub(super) listed: bool,
     /// The last time anything was seen.
@@ -60,7 +62,8 @@ impl Connection {
             foreign: None,
             reset: None,
             needed: start.map(|offset| Want { offset, tls: false }),
-            registered: false,
+            registered: None,
+            partner: None,
             listed: false,
             last: party.opened,
             party: Arc::new(party),
@@ -132,9 +135,14 @@ impl Connection {
         self.layers.secrets_arrived(scope, &mut self.party, time);
     }
 
-    /// The name of the connection's secrets, if it speaks TLS.
-    pub(super) fn client_random(&self) -> Option<ClientRandom> {
-        self.layers.client_random()
+    /// Its `ClientHello`, if it has said one.
+    pub(super) fn hello(&self) -> Option<Hello> {
+        self.layers.hello()
+    }
+
+    /// Whether the controller has said anything on it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.bytes()[1] > 0
     }
 
     /// Whether secrets would serve that have not come.

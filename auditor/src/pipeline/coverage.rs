@@ -50,6 +50,8 @@ pub enum Loss {
     NeverEstablished,
     /// Bytes or ends that contradict what was seen before of the same stream.
     Contradiction,
+    /// Too many secrets of TLS for one client random.
+    SecretLimit,
 }
 
 impl Loss {
@@ -65,6 +67,7 @@ impl Loss {
             Self::ConnectionLimit => (What::NotCovered, Reason::ConnectionLimit),
             Self::Joined => (What::NotCovered, Reason::JoinedInTheMiddle),
             Self::Contradiction => (What::Unreadable, Reason::SegmentContradicts),
+            Self::SecretLimit => (What::Loss, Reason::SecretLimit),
             Self::NeverEstablished => (What::NotCovered, Reason::HandshakeIncomplete),
         }
     }
@@ -145,7 +148,12 @@ impl Coverage {
         };
         for (party, trouble) in self.single.extract_if(.., is_ripe) {
             let (what, reason) = told(&party, trouble.reason);
-            let late = reason == Reason::NoKey && tapped.is_some_and(|tapped| party.opened < tapped);
+            // Only of what is as new as the program may be: another tap, later, is no reason.
+            let late = trouble.reason == Cause::Tls(Encrypted::NoKey)
+                && reason == Reason::NoKey
+                && tapped
+                    .and_then(|tapped| tapped.checked_sub(party.opened))
+                    .is_some_and(|before| (1..=TAP_DELAY).contains(&before));
             events.push(builder.trouble(&party, what, reason, &trouble, late.then_some(TAPPED_LATER)));
         }
     }
@@ -180,7 +188,8 @@ fn told(party: &Party, cause: Cause) -> (What, Reason) {
         Cause::NoRequest => (What::Unreadable, Reason::UnexpectedResponse),
         Cause::Pipelined => (What::Unreadable, Reason::PendingLimit),
         Cause::Held => (What::Unreadable, Reason::HeldBytesLimit),
-        Cause::Tls(Encrypted::NoKey | Encrypted::KeyLate | Encrypted::NoHandshakeKey)
+        // A wrong tag: there are the secrets of another connection of the same name.
+        Cause::Tls(Encrypted::NoKey | Encrypted::KeyLate | Encrypted::NoHandshakeKey | Encrypted::BadTag)
             if party.passed.is_some() =>
         {
             (What::NotCovered, Reason::PassedThrough)

@@ -12,10 +12,10 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::hellos::Hello;
 use crate::assemble::Piece;
 use crate::assemble::tls::context::{Context, Limits};
 use crate::assemble::tls::plausible::{Plausible, plausible};
-use crate::assemble::tls::secrets::ClientRandom;
 use crate::capture::record::{Direction, How, Nanos};
 use crate::decode::connection::Decoder;
 use crate::decode::exchange::{Decoded, Reason, Trouble};
@@ -127,10 +127,10 @@ impl Layers {
         }
     }
 
-    /// The name of the connection's secrets, if it speaks TLS.
-    pub(super) fn client_random(&self) -> Option<ClientRandom> {
+    /// The client's hello, if it speaks TLS and has said one.
+    pub(super) fn hello(&self) -> Option<Hello> {
         match &self.above.transport {
-            Transport::Tls(secure) => secure.client_random(),
+            Transport::Tls(secure) => secure.hello(),
             Transport::Unknown(_) | Transport::Plain => None,
         }
     }

@@ -7,8 +7,10 @@ use auditor_ebpf::window::offset_of;
 use super::connection::Connection;
 use super::coverage::Loss;
 use super::early::Piece;
+use super::hellos::Hello;
 use super::layers::Scope;
 use super::{Feedback, Pipeline};
+use crate::assemble::tls::secrets::store::Taken;
 use crate::assemble::tls::secrets::{ClientRandom, Label, Secret};
 use crate::capture::record::{ConnectionId, Direction, How, Nanos, Record, Segment, Totals, Tuple};
 use crate::capture::secret;
@@ -21,9 +23,6 @@ use crate::emit::build::ConnectionEnd;
 
 /// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
 const MAX_EARLY: i64 = 1 << 20;
-
-/// How many connections with one `ClientHello` are known by it.
-pub(super) const MAX_SAME_HELLO: usize = 8;
 
 /// What the layers of a connection work with, borrowed beside the connection.
 macro_rules! scope {
@@ -72,7 +71,7 @@ fn party<F>(pipeline: &Pipeline<F>, id: ConnectionId, opened: Nanos, tuple: Tupl
         How::Joined if listens(pipeline, &tuple) => Leg::Client,
         How::Joined => Leg::Backend,
     };
-    let internal = leg == Leg::Client && pipeline.opened.contains(&(tuple.remote, tuple.local));
+    let internal = leg == Leg::Client && pipeline.opened.contains_key(&(tuple.remote, tuple.local));
     Party { id, tuple, translated: None, proxied: None, tls: None, passed: None, how, opened, leg, internal }
 }
 
@@ -102,7 +101,7 @@ fn open<F: Feedback>(pipeline: &mut Pipeline<F>, party: Party, first: u32, start
     }
     match how {
         How::Active => {
-            pipeline.opened.insert((tuple.local, tuple.remote));
+            pipeline.opened.insert((tuple.local, tuple.remote), id);
         }
         How::Joined => pipeline.coverage.count(Loss::Joined, 1, 0, time),
         How::Passive => drop(pipeline.ports.insert(tuple.local.port())),
@@ -182,10 +181,10 @@ fn take_segment<F: Feedback>(
             pipeline.feedback.needed(id, direction, want);
         }
     }
-    let said_hello = if connection.registered { None } else { connection.client_random() };
+    let said_hello = if connection.registered.is_some() { None } else { connection.hello() };
     pipeline.held = pipeline.held + now_held - held;
-    if let Some(random) = said_hello {
-        register(pipeline, id, random);
+    if let Some(hello) = said_hello {
+        register(pipeline, id, hello);
     }
     decode(pipeline, id);
     if pipeline.holding.len() > 2 * pipeline.connections.len() + 1024 {
@@ -196,28 +195,51 @@ fn take_segment<F: Feedback>(
     }
 }
 
-/// A `ClientHello` was read. One that went to a backend after a client had sent the same was passed on, TLS unended: nobody can
-/// know a random value of 32 bytes before it was sent (RFC 8446, C.1).
-fn register<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, random: ClientRandom) {
+/// A `ClientHello` was read. One that went to a backend after a client had sent the very same was passed on, TLS unended:
+/// nobody can know a random value of 32 bytes before it was sent (RFC 8446, C.1), and who ends TLS says a hello of its own.
+fn register<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, hello: Hello) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
-    connection.registered = true;
+    let number = pipeline.hellos.register(id, &hello);
+    connection.registered = Some((number, hello));
     let party = Arc::clone(&connection.party);
-    let same = pipeline.hellos.entry(random).or_default();
-    if party.leg == Leg::Backend {
-        let mut from = same.iter().filter_map(|same| Some((*same, &pipeline.connections.get(same)?.party)));
-        let from = from.find(|(_, from)| from.leg == Leg::Client && from.passed.is_none());
-        if let Some((client, from)) = from.map(|(client, from)| (client, from.tuple.remote)) {
-            let to = party.translated.unwrap_or(party.tuple).remote;
-            for (end, other) in [(client, to), (id, from)] {
-                if let Some(connection) = pipeline.connections.get_mut(&end) {
-                    Arc::make_mut(&mut connection.party).passed = Some(other);
-                }
+    if party.leg == Leg::Client {
+        if party.internal {
+            // Its first hop is no backend's. Where it goes from here is where the client's goes.
+            if let Some((client, number)) = unpair(pipeline, &party, &hello) {
+                return pipeline.hellos.waits(client, number, &hello);
             }
         }
+        return pipeline.hellos.waits(id, number, &hello);
     }
-    if same.len() < MAX_SAME_HELLO {
-        same.push(id);
+    let Pipeline { connections, hellos, .. } = pipeline;
+    let from = hellos.passed(&hello, |id| connections.get(&id).is_some_and(|from| !from.is_answered()));
+    let Some(client) = from else { return };
+    let to = party.translated.unwrap_or(party.tuple).remote;
+    let Some(from) = connections.get_mut(&client) else { return };
+    let before = from.partner.replace(id);
+    Arc::make_mut(&mut from.party).passed = Some(to);
+    let remote = from.party.tuple.remote;
+    if let Some(before) = before.and_then(|before| connections.get_mut(&before)) {
+        before.partner = None;
     }
+    if let Some(backend) = connections.get_mut(&id) {
+        backend.partner = Some(client);
+        Arc::make_mut(&mut backend.party).passed = Some(remote);
+    }
+}
+
+/// The controller has handed TLS to itself: neither end of that is a client's or a backend's. Gives the client that it came
+/// from, with its number.
+fn unpair<F>(pipeline: &mut Pipeline<F>, inner: &Party, hello: &Hello) -> Option<(ConnectionId, u64)> {
+    let outer = *pipeline.opened.get(&(inner.tuple.remote, inner.tuple.local))?;
+    let outer = pipeline.connections.get_mut(&outer)?;
+    outer.registered.filter(|(_, said)| said == hello)?;
+    let id = outer.partner.take()?;
+    Arc::make_mut(&mut outer.party).passed = None;
+    let client = pipeline.connections.get_mut(&id)?;
+    client.partner = None;
+    Arc::make_mut(&mut client.party).passed = None;
+    Some((id, client.registered?.0))
 }
 
 /// A secret of TLS: kept, and used at once by the connections that wait for it.
@@ -228,11 +250,15 @@ fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &se
     else {
         return;
     };
-    pipeline.tls.secrets.insert(named, label, kept, time);
+    match pipeline.tls.secrets.insert(named, label, kept, time) {
+        Taken::New => {}
+        Taken::Known => return,
+        Taken::Surplus => return pipeline.coverage.count(Loss::SecretLimit, 1, 0, time),
+    }
     let Some(random) = named else { return };
-    let mut next = 0;
-    while let Some(id) = pipeline.hellos.get(&random).and_then(|same| same.get(next)).copied() {
-        next += 1;
+    let mut last = 0;
+    while let Some((number, id)) = pipeline.hellos.behind(&random, last) {
+        last = number;
         serve(pipeline, id, time);
     }
 }
@@ -339,14 +365,8 @@ fn end<F: Feedback>(
     how: End,
 ) {
     let Some(connection) = pipeline.connections.get_mut(&id) else { return };
-    if let Some(random) = connection.client_random()
-        && let Some(same) = pipeline.hellos.get_mut(&random)
-    {
-        // Others may bear the same name: the other end of a hop, or a forger's.
-        same.retain(|same| *same != id);
-        if same.is_empty() {
-            pipeline.hellos.remove(&random);
-        }
+    if let Some((number, hello)) = connection.registered {
+        pipeline.hellos.remove(id, number, &hello);
     }
     let held = connection.held();
     let mut scope = scope!(pipeline);
@@ -356,7 +376,9 @@ fn end<F: Feedback>(
     pipeline.waiting.remove(&id);
     let Some(connection) = pipeline.connections.remove(&id) else { return };
     let tuple = connection.party.tuple;
-    pipeline.opened.remove(&(tuple.local, tuple.remote));
+    if pipeline.opened.get(&(tuple.local, tuple.remote)) == Some(&id) {
+        pipeline.opened.remove(&(tuple.local, tuple.remote));
+    }
     let (contradictions, bytes) = connection.contradictions();
     if contradictions > 0 || bytes + refused > 0 {
         pipeline.coverage.count(Loss::Contradiction, contradictions, bytes + refused, time);

@@ -295,6 +295,8 @@ fn passthrough_of_ingress_nginx() {
     for (name, expected) in [
         ("a.b", Some("root")),
         ("A.B", Some("root")),
+        ("a.b.", None),
+        ("a.b:443", None),
         ("no.root", None),
         ("x.wild", None),
         ("other", None),

@@ -11,6 +11,9 @@ use crate::assemble::Piece;
 use crate::capture::record::Nanos;
 
 const CLOSE_NOTIFY: u8 = 0;
+const BAD_RECORD_MAC: u8 = 20;
+const RECORD_OVERFLOW: u8 = 22;
+const DECRYPT_ERROR: u8 = 51;
 const USER_CANCELED: u8 = 90;
 
 impl Tls {
@@ -31,9 +34,13 @@ impl Tls {
                 if tls13 && !matches!(stage, Stage::Early | Stage::Application) {
                     return Err(Stop::Unread(Reason::MalformedRecord));
                 }
-                if role == Role::Client && stage == Stage::Application {
-                    self.facts.completed = true;
-                }
+                // In TLS 1.3 a client has these keys when it is done, in TLS 1.2 a server says nothing before it is.
+                let done = if tls13 {
+                    role == Role::Client && stage == Stage::Application
+                } else {
+                    role == Role::Server
+                };
+                self.facts.completed |= done && self.lane(role).verified;
                 for part in parts {
                     match *part {
                         Part::Present(_, bytes) => self.give(role, Piece::Data(bytes), time, sink),
@@ -86,21 +93,32 @@ impl Tls {
         let tls13 = self.session.version == Some(Version::Tls13);
         // The level means nothing in TLS 1.3 (RFC 8446, 6).
         let fatal = level == 2 || tls13 && description != USER_CANCELED;
-        if self.facts.alerts.len() < MAX_ALERTS {
-            let (direction, in_handshake) = (self.direction(role), self.is_in_handshake(role));
-            self.facts.alerts.push(Alert { direction, fatal, description, in_handshake, time });
+        let (direction, in_handshake) = (self.direction(role), self.is_in_handshake(role, description));
+        let alert = Alert { direction, fatal, description, in_handshake, time };
+        let alerts = &mut self.facts.alerts;
+        if alerts.len() < MAX_ALERTS {
+            alerts.push(alert);
+        } else if fatal && let Some(last) = alerts.iter_mut().rev().find(|alert| !alert.fatal) {
+            // Who sends many warnings first does not hide how it ends.
+            *last = alert;
         }
     }
 
     /// Whether a side that sends an alert now is not done with the handshake yet.
-    fn is_in_handshake(&self, role: Role) -> bool {
+    fn is_in_handshake(&self, role: Role, description: u8) -> bool {
         let lane = self.lane(role);
+        // Whoever reads the other's Finished last refuses it with this, and says nothing before (RFC 8446, 4.4.4).
+        let refused = description == DECRYPT_ERROR && lane.plain == 0;
         if role == Role::Server && lane.stage == Stage::Application {
             // A server changes keys before it has read the client's certificate (RFC 8446, 4.4.4). What it refuses the client
             // for is then the first that it says under them, unless it has answered early (2, figure 1).
-            return lane.sequence <= 1 && lane.plain == 0;
+            let first = lane.sequence <= 1 && lane.plain == 0;
+            // A record that it cannot read says nothing about a certificate that it asked for and could read.
+            let of_record = matches!(description, BAD_RECORD_MAC | RECORD_OVERFLOW);
+            let asked = self.facts.certificate_requested && !of_record;
+            return first && (!self.facts.completed || asked || refused);
         }
-        !self.facts.completed
+        !self.facts.completed || refused
     }
 
     /// The end of a direction's plaintext. What follows it is not looked at (RFC 8446, 6.1).

@@ -3,6 +3,7 @@
 mod name;
 
 use sha2::{Digest, Sha256};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 use super::wire::Wire;
@@ -32,7 +33,7 @@ pub struct Certificate {
     pub serial: Option<Box<[u8]>>,
     /// Alternative names of the subject, as many as are kept, in their order.
     pub names: Vec<AlternativeName>,
-    /// How many more there are: beyond the bounds, or of kinds that are not read.
+    /// How many more there are: beyond the bounds, or of kinds that are not read. One where they are malformed.
     pub names_left_out: usize,
     /// Start of its validity, seconds since the Unix epoch.
     pub not_before: Option<i64>,
@@ -73,7 +74,12 @@ impl Certificate {
     /// Reads a certificate's DER form. What is malformed has a hash only.
     #[must_use]
     pub fn read(der: &[u8]) -> Self {
-        let mut read = Self { sha256: Sha256::digest(der).into(), ..Self::default() };
+        Self::read_hashed(der, Sha256::digest(der).into())
+    }
+
+    /// The same, where the hash is known.
+    pub(super) fn read_hashed(der: &[u8], sha256: [u8; 32]) -> Self {
+        let mut read = Self { sha256, ..Self::default() };
         let Ok((_, parsed)) = X509Certificate::from_der(der) else { return read };
         read.subject = Some(Name::new(&name::rfc4514(parsed.subject())));
         read.issuer = Some(Name::new(&name::rfc4514(parsed.issuer())));
@@ -81,11 +87,16 @@ impl Certificate {
         read.serial = (serial.len() <= MAX_SERIAL).then(|| serial.into());
         read.not_before = Some(parsed.validity().not_before.timestamp());
         read.not_after = Some(parsed.validity().not_after.timestamp());
-        let alternative =
-            parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
-                _ => None,
-            });
+        let named = parsed.extensions().iter().find(|it| it.oid == OID_X509_EXT_SUBJECT_ALT_NAME);
+        let alternative = match named.map(|extension| extension.parsed_extension()) {
+            Some(ParsedExtension::SubjectAlternativeName(names)) => Some(&names.general_names),
+            Some(_) => {
+                // It has names, and nobody knows how many.
+                read.names_left_out = 1;
+                None
+            }
+            None => None,
+        };
         let mut room = MAX_NAMES_BYTES;
         for name in alternative.into_iter().flatten() {
             let kept =

@@ -58,7 +58,7 @@ impl Context {
         if self.certificates.len() >= CERTIFICATES {
             self.certificates.clear();
         }
-        let read = Arc::new(Certificate::read(der));
+        let read = Arc::new(Certificate::read_hashed(der, sha256));
         self.certificates.insert(sha256, Arc::clone(&read));
         read
     }

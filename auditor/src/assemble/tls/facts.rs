@@ -12,7 +12,7 @@ use crate::capture::record::{Direction, Nanos};
 /// How many offered protocols are kept.
 pub(super) const MAX_PROTOCOLS: usize = 16;
 
-/// How many alerts are kept, the first ones.
+/// How many alerts are kept: the first ones, but a fatal one in the place of one that is not.
 pub(super) const MAX_ALERTS: usize = 8;
 
 /// Facts of one connection.
@@ -46,11 +46,13 @@ pub struct Facts {
     pub renegotiations: u32,
     /// Whether the server asked for the client's certificate.
     pub certificate_requested: bool,
+    /// Whether all was read, or passed over by name, in which it would have.
+    pub certificate_request_known: bool,
     /// The server's certificate.
     pub server_certificate: Option<Arc<Certificate>>,
     /// The client's certificate.
     pub client_certificate: Option<Arc<Certificate>>,
-    /// Alerts that could be read, the first 8, without `close_notify`.
+    /// Alerts that could be read, the first 8, or a later fatal one in the place of one that is not, without `close_notify`.
     pub alerts: Vec<Alert>,
     /// Whether the handshake is known to have been completed.
     pub completed: bool,

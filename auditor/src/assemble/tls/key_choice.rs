@@ -12,6 +12,14 @@ use super::secrets::{ClientRandom, Label, Secret};
 use super::suite::Protection;
 use super::trouble::Reason;
 
+/// A secret that is there under a name, and its keys.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) random: ClientRandom,
+    pub(super) secret: Secret,
+    pub(super) keys: Keys,
+}
+
 impl Tls {
     /// Finds the keys of the first record under them.
     pub(super) fn find_keys(
@@ -24,30 +32,75 @@ impl Tls {
     ) -> Result<(), Stop> {
         let stage = self.lane(role).stage;
         let own = label(protection, role, stage);
-        if !self.lane(role).leapt
-            && let Some(secret) = self.named(cx, own)
-            && let Some(keys) = self.derive(protection, &secret, None, role)
-        {
-            self.lane_mut(role).arm(keys, secret);
-            return Ok(());
+        let mut named = Vec::new();
+        let last = cx.secrets.last();
+        if self.lane(role).vain == Some(last) {
+            // The same record still, and no other secret.
+            return Err(Stop::Wait(Wait::OtherKey));
         }
-        if stage == Stage::Handshake || stage == Stage::Early {
+        if !self.lane(role).leapt {
+            named = self.named(cx, protection, own, role);
+            if fragment.whole().is_none() {
+                // A record that is not whole proves nothing: one is as good as its name, several are none.
+                if named.len() > 1 {
+                    return Err(Stop::Unread(fragment.absence().into()));
+                }
+                if let Some(Named { keys, secret, .. }) = named.pop() {
+                    self.lane_mut(role).arm(keys, secret);
+                    return Ok(());
+                }
+            }
+            if self.prove(cx, role, own, &mut named, header, fragment) {
+                return Ok(());
+            }
+            // A server that rejects early data passes over what it cannot decrypt (RFC 8446, 4.2.10).
+            match self.facts.early_data {
+                _ if named.is_empty() || !self.may_be_early(role) => {}
+                EarlyData::Rejected => return Err(Stop::Skip(Reason::RejectedEarlyData)),
+                EarlyData::Offered => return Err(Stop::Skip(Reason::EarlyData)),
+                EarlyData::Accepted | EarlyData::NotOffered => {}
+            }
+        }
+        if named.is_empty() && (stage == Stage::Handshake || stage == Stage::Early) {
             // The next stage's secret is there, this one's is not: wait no longer for what only tells facts.
             let (next, skipped) = match stage {
                 Stage::Early => (Stage::Handshake, Reason::NoKey),
                 _ => (Stage::Application, Reason::NoHandshakeKey),
             };
-            let next_label = label(protection, role, next);
-            if let Some(secret) = self.named(cx, next_label)
-                && let Some(keys) = self.derive(protection, &secret, None, role)
-            {
-                return self.leap(cx, role, next, keys, secret, skipped, header, fragment);
+            let next_named = self.named(cx, protection, label(protection, role, next), role);
+            if !next_named.is_empty() {
+                return self.leap(cx, role, next, protection, next_named, skipped, header, fragment);
             }
         }
         if self.try_candidates(cx, role, protection, own, header, fragment) {
             return Ok(());
         }
-        Err(Stop::Wait(Wait::Key))
+        if named.is_empty() {
+            return Err(Stop::Wait(Wait::Key));
+        }
+        // What is there under its name is another's.
+        self.lane_mut(role).vain = Some(last);
+        Err(Stop::Wait(Wait::OtherKey))
+    }
+
+    /// Takes the keys, among those of one name, that open the first record under them.
+    fn prove(
+        &mut self,
+        cx: &mut Context,
+        role: Role,
+        label: Label,
+        named: &mut Vec<Named>,
+        header: &Header,
+        fragment: &Fragment<'_>,
+    ) -> bool {
+        let Some(bytes) = fragment.whole() else { return false };
+        let opens = |it: &Named| aead::open(&it.keys, header, 0, bytes, &mut cx.scratch);
+        let Some(at) = named.iter().position(opens) else { return false };
+        cx.scratch.clear();
+        let Named { random, secret, keys } = named.swap_remove(at);
+        cx.secrets.prove(&random, label, &secret);
+        self.lane_mut(role).arm(keys, secret);
+        true
     }
 
     /// Tries whether a record is the first of the next stage; if not it is passed over.
@@ -57,21 +110,21 @@ impl Tls {
         cx: &mut Context,
         role: Role,
         next: Stage,
-        keys: Keys,
-        secret: Secret,
+        protection: Protection,
+        mut named: Vec<Named>,
         skipped: Reason,
         header: &Header,
         fragment: &Fragment<'_>,
     ) -> Result<(), Stop> {
-        let opened =
-            fragment.whole().is_some_and(|bytes| aead::open(&keys, header, 0, bytes, &mut cx.scratch));
-        cx.scratch.clear();
-        let lane = self.lane_mut(role);
-        if opened {
-            lane.enter(next);
-            lane.arm(keys, secret);
+        // What is proved is armed for the stage that the lane is in.
+        let before = std::mem::replace(&mut self.lane_mut(role).stage, next);
+        if self.prove(cx, role, label(protection, role, next), &mut named, header, fragment) {
+            let lane = self.lane_mut(role);
+            (lane.leapt, lane.tried) = (false, 0);
             return Ok(());
         }
+        let lane = self.lane_mut(role);
+        lane.stage = before;
         lane.leapt = true;
         if lane.stage == Stage::Early {
             lane.gap_pending = true;
@@ -82,10 +135,25 @@ impl Tls {
         Err(Stop::Skip(skipped))
     }
 
-    pub(super) fn named(&self, cx: &mut Context, label: Label) -> Option<Secret> {
+    /// What is there under the connection's name, and what can be made of it.
+    pub(super) fn named(
+        &self,
+        cx: &mut Context,
+        protection: Protection,
+        label: Label,
+        role: Role,
+    ) -> Vec<Named> {
         let own = self.session.client_random.map(ClientRandom);
         let other = self.session.secrets.filter(|other| Some(*other) != own);
-        [own, other].into_iter().flatten().find_map(|random| cx.secrets.get(&random, label))
+        let mut named = Vec::new();
+        for random in [own, other].into_iter().flatten() {
+            let secrets = cx.secrets.get(&random, label).into_iter();
+            named.extend(secrets.filter_map(|secret| {
+                let keys = self.derive(protection, &secret, None, role)?;
+                Some(Named { random, secret, keys })
+            }));
+        }
+        named
     }
 
     pub(super) fn derive(

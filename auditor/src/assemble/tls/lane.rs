@@ -39,6 +39,8 @@ pub(super) enum Wait {
     EarlyData,
     /// A secret.
     Key,
+    /// The same: those that are there under its name do not open the record.
+    OtherKey,
 }
 
 /// Why a record was not read.
@@ -208,10 +210,14 @@ pub(super) struct Lane {
     pub(super) secret: Option<Secret>,
     /// Number of the next protected record under these keys.
     pub(super) sequence: u64,
+    /// The tag of the record that is being read is right; of a record that is there in part nobody knows.
+    pub(super) verified: bool,
     /// Records under these keys were passed over: where the others stand is not known, should the secret come yet.
     pub(super) leapt: bool,
     /// The last secret that was tried.
     pub(super) tried: u64,
+    /// The last secret that had come when none of the connection's name opened the record that waits.
+    pub(super) vain: Option<u64>,
     /// `ChangeCipherSpec` was seen: before TLS 1.3 everything after it is protected.
     pub(super) changed: bool,
     /// A key update may have been in a record that could not be read.
@@ -239,7 +245,8 @@ impl Lane {
 
     /// The keys are to be found anew.
     pub(super) fn rekey(&mut self) {
-        (self.keys, self.secret, self.sequence, self.leapt, self.tried) = (None, None, 0, false, 0);
+        (self.keys, self.secret, self.sequence, self.leapt) = (None, None, 0, false);
+        (self.tried, self.vain) = (0, None);
     }
 
     pub(super) fn count_read(&mut self, len: u64) {

@@ -1,5 +1,7 @@
 //! What the handshake's messages change: facts, what both sides have agreed on, and keys.
 
+use sha2::{Digest, Sha256};
+
 use super::Tls;
 use super::certificate::{leaf_tls12, leaf_tls13};
 use super::context::Context;
@@ -60,6 +62,7 @@ impl Tls {
         protected: bool,
     ) -> Result<KeysChange, Stop> {
         let offset = self.lane(role).offset;
+        self.note_certificate_request(role, message.kind);
         let body = match &message.body {
             Ok(body) => &**body,
             Err(unread) => {
@@ -79,7 +82,7 @@ impl Tls {
         };
         let tls13 = self.session.version == Some(Version::Tls13);
         let understood = match (message.kind, role) {
-            (kind::CLIENT_HELLO, Role::Client) => self.client_hello(body, protected),
+            (kind::CLIENT_HELLO, Role::Client) => self.client_hello(cx, body, protected),
             (kind::SERVER_HELLO, Role::Server) => self.server_hello(body, protected),
             (kind::ENCRYPTED_EXTENSIONS, Role::Server) if tls13 && protected => {
                 self.encrypted_extensions(body)
@@ -94,10 +97,6 @@ impl Tls {
                 if elliptic {
                     self.facts.group = named_curve(body);
                 }
-                Some(())
-            }
-            (kind::CERTIFICATE_REQUEST, Role::Server) => {
-                self.facts.certificate_requested = true;
                 Some(())
             }
             (kind::SERVER_HELLO_DONE, Role::Server) => {
@@ -121,7 +120,21 @@ impl Tls {
         Ok(false)
     }
 
-    fn client_hello(&mut self, body: &[u8], protected: bool) -> Option<()> {
+    /// It stands before the certificate in TLS 1.3 (RFC 8446, 4.3.2), behind it in TLS 1.2 (RFC 5246, 7.4.4). What is in it, and
+    /// in those that say that it is not there, does not matter.
+    fn note_certificate_request(&mut self, role: Role, kind: u8) {
+        let tls13 = self.session.version == Some(Version::Tls13);
+        match (kind, role) {
+            (kind::CERTIFICATE_REQUEST, Role::Server) => self.facts.certificate_requested = true,
+            (kind::CERTIFICATE | kind::COMPRESSED_CERTIFICATE, Role::Server) if tls13 => {
+                self.facts.certificate_request_known = true;
+            }
+            (kind::SERVER_HELLO_DONE, Role::Server) if !tls13 => self.facts.certificate_request_known = true,
+            _ => {}
+        }
+    }
+
+    fn client_hello(&mut self, cx: &mut Context, body: &[u8], protected: bool) -> Option<()> {
         let hello = ClientHello::parse(body)?;
         if self.facts.client_random.is_some() {
             return if self.session.retrying {
@@ -137,7 +150,10 @@ impl Tls {
             };
         }
         self.session.client_random = Some(hello.random);
+        self.session.hello = Some(Sha256::digest(body).into());
         self.facts.client_random = Some(ClientRandom(hello.random));
+        self.session.held = self.facts.client_random;
+        cx.secrets.hold(ClientRandom(hello.random));
         self.facts.server_name = hello.server_name.map(Into::into);
         self.facts.protocols = hello.protocols().take(MAX_PROTOCOLS).map(Into::into).collect();
         self.facts.ja4 = Some(Ja4::of(&hello));
@@ -220,8 +236,9 @@ impl Tls {
 
     pub(super) fn finished(&mut self, role: Role) -> KeysChange {
         let tls13 = self.session.version == Some(Version::Tls13);
+        let verified = self.lane(role).verified;
         if !tls13 {
-            self.session.finished = self.session.finished.saturating_add(1);
+            self.session.finished = self.session.finished.saturating_add(u8::from(verified));
             self.facts.completed |= self.session.finished >= 2;
             return false;
         }
@@ -230,7 +247,7 @@ impl Tls {
         }
         self.lane_mut(role).enter(Stage::Application);
         match role {
-            Role::Client => self.facts.completed = true,
+            Role::Client => self.facts.completed |= verified,
             // What it has not accepted by now it does not.
             Role::Server if self.facts.early_data == EarlyData::Offered => self.session.early_unknown = true,
             Role::Server => {}

@@ -25,13 +25,13 @@ impl Tls {
     ) -> Result<(), Stop> {
         if self.session.version == Some(Version::Tls13) {
             self.choose_stage(role)?;
-        } else if header.content == ContentType::ApplicationData {
-            self.facts.completed = true;
         }
         let Some(protection) = self.session.protection else {
             if header.content == ContentType::Handshake {
-                // What cannot be read here is a Finished: the first record after ChangeCipherSpec (RFC 5246, 7.4.9).
-                self.finished(role);
+                // What cannot be read here is a Finished: the first record after ChangeCipherSpec (RFC 5246, 7.4.9). Nobody
+                // knows whether it is right, but a server sends its own after the client's only if that was.
+                self.facts.completed |= role == Role::Server && self.session.finished > 0;
+                self.session.finished = self.session.finished.saturating_add(1);
             }
             let old = self.session.version.is_some_and(|version| version < Version::Tls12);
             return Err(Stop::Unread(if old { Reason::Version } else { Reason::Suite }));
@@ -102,7 +102,7 @@ impl Tls {
         }
         let lane = self.lane_mut(role);
         lane.sequence += 1;
-        lane.unsure = false;
+        (lane.unsure, lane.verified) = (false, true);
         let (content, len) = if protection.tls13 {
             match split_inner(&text) {
                 Some((len, content)) => (content, len),
@@ -122,7 +122,7 @@ impl Tls {
         read
     }
 
-    fn may_be_early(&self, role: Role) -> bool {
+    pub(super) fn may_be_early(&self, role: Role) -> bool {
         let lane = self.lane(role);
         role == Role::Client && lane.stage == Stage::Handshake && lane.sequence == 0
     }
@@ -149,6 +149,7 @@ impl Tls {
         }
         let sequence = lane.sequence;
         lane.sequence += 1;
+        lane.verified = false;
         let from = protection.explicit_nonce();
         let to = fragment.len() - TAG;
         let (content, end) = if !protection.tls13 {

@@ -79,6 +79,7 @@ impl Tls {
         let Some(backlog) = &self.lane(role).backlog else { return };
         let reason = match backlog.wait {
             Wait::Key => Reason::NoKey,
+            Wait::OtherKey => Reason::BadTag,
             Wait::ServerHello => Reason::NoHello,
             Wait::EarlyData => {
                 // The connection itself can be read, if not its early data.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::aead;
 use super::context::Context;
-use super::key_choice::label;
+use super::key_choice::{Named, label};
 use super::lane::{Lane, Role, Stage, Unread};
 use super::record::{HEADER, Header};
 use super::suite::Protection;
@@ -27,6 +27,8 @@ const MAX_BYTES: u64 = 8 << 20;
 pub(super) struct Search {
     /// Stream offset from which on records were not seen.
     origin: u64,
+    /// What the keys may be, as long as none has opened a record; empty where the direction has its keys.
+    named: Vec<Named>,
     /// The last bytes of the stream: a place that may prove right when more has come.
     buffer: Vec<u8>,
 }
@@ -43,7 +45,7 @@ impl Search {
 
 /// Where a record was found, or up to where none can start.
 enum Scan {
-    Found { at: usize, sequence: u64 },
+    Found { at: usize, sequence: u64, named: Option<usize> },
     None { before: usize },
     GivenUp,
 }
@@ -54,24 +56,33 @@ impl Tls {
         let Some(protection) = self.session.protection else { return };
         let lane = self.lane(role);
         let armed = lane.keys.is_some() && (!protection.tls13 || lane.stage == Stage::Application);
+        let mut named = Vec::new();
         if !armed {
-            let next = label(protection, role, Stage::Application);
-            let Some(secret) = self.named(cx, next) else { return };
-            let Some(keys) = self.derive(protection, &secret, None, role) else { return };
+            named = self.named(cx, protection, label(protection, role, Stage::Application), role);
+            if named.is_empty() {
+                return;
+            }
             let lane = self.lane_mut(role);
             if protection.tls13 {
                 lane.enter(Stage::Application);
             }
             lane.changed = true;
-            lane.arm(keys, secret);
         }
-        self.lane_mut(role).search = Some(Box::new(Search { origin, buffer: Vec::new() }));
+        self.lane_mut(role).search = Some(Box::new(Search { origin, named, buffer: Vec::new() }));
     }
 
     /// Secrets have come for records that have been given up.
     pub(super) fn late_secrets(&mut self, cx: &mut Context, role: Role) {
+        let Some(protection) = self.session.protection else { return };
         let lane = self.lane(role);
         let Some(unread) = lane.unread.filter(|_| lane.wants_secrets()) else { return };
+        if lane.search.is_some() {
+            let named = self.named(cx, protection, label(protection, role, Stage::Application), role);
+            if let Some(search) = &mut self.lane_mut(role).search {
+                search.named = named;
+            }
+            return;
+        }
         self.tell_unread(role);
         self.start_search(cx, role, unread.origin);
         let lane = self.lane_mut(role);
@@ -98,10 +109,15 @@ impl Tls {
         };
         search.buffer.extend_from_slice(bytes);
         match scan(&search, lane, protection, &mut cx.scratch) {
-            Scan::Found { at, sequence } => {
+            Scan::Found { at, sequence, named } => {
                 lane.count_unread(at as u64);
                 self.tell_unread(role);
                 let lane = self.lane_mut(role);
+                if let Some(at) = named.filter(|at| *at < search.named.len()) {
+                    let Named { random, secret, keys } = search.named.swap_remove(at);
+                    cx.secrets.prove(&random, label(protection, role, Stage::Application), &secret);
+                    lane.arm(keys, secret);
+                }
                 (lane.unread, lane.sequence, lane.unsure) = (None, sequence, false);
                 self.data(cx, role, search.buffer.get(at..).unwrap_or_default(), time, sink);
             }
@@ -131,9 +147,18 @@ impl Lane {
 
     /// Whether they may be once a secret has come.
     pub(super) fn wants_secrets(&self) -> bool {
-        let missing =
-            |unread: &Unread| matches!(unread.reason, Reason::NoKey | Reason::Missing | Reason::NotCopied);
-        self.search.is_none() && self.searched <= MAX_BYTES && self.unread.as_ref().is_some_and(missing)
+        let missing = |unread: &Unread| match unread.reason {
+            Reason::NoKey | Reason::Missing | Reason::NotCopied => true,
+            // None of the keys that were there opened the first record.
+            Reason::BadTag => self.keys.is_none(),
+            _ => false,
+        };
+        let unread = self.unread.as_ref();
+        self.searched <= MAX_BYTES
+            && match &self.search {
+                Some(search) => !search.named.is_empty(),
+                None => unread.is_some_and(missing),
+            }
     }
 
     /// Ends a search; what it held was not read.
@@ -160,8 +185,8 @@ fn scan(search: &Search, lane: &mut Lane, protection: Protection, scratch: &mut 
         };
         let Some(fragment) = behind.get(..header.len) else { return Scan::None { before: at } };
         let between = (lane.offset + at as u64).saturating_sub(search.origin);
-        match sequence(lane, protection, &header, fragment, between, scratch) {
-            ControlFlow::Continue(Some(sequence)) => return Scan::Found { at, sequence },
+        match sequence(lane, &search.named, protection, &header, fragment, between, scratch) {
+            ControlFlow::Continue(Some((sequence, named))) => return Scan::Found { at, sequence, named },
             ControlFlow::Continue(None) => at += 1,
             ControlFlow::Break(()) => return Scan::GivenUp,
         }
@@ -176,26 +201,30 @@ fn plausible(bytes: [u8; HEADER], protection: Protection) -> Option<Header> {
     (fits && (protection.overhead()..=protection.max_fragment()).contains(&header.len)).then_some(header)
 }
 
-/// The sequence number under which a record's tag is right. Break: enough was tried.
+/// The sequence number under which a record's tag is right, and with which of the keys that may be. Break: enough was tried.
 fn sequence(
     lane: &mut Lane,
+    named: &[Named],
     protection: Protection,
     header: &Header,
     fragment: &[u8],
     between: u64,
     scratch: &mut Vec<u8>,
-) -> ControlFlow<(), Option<u64>> {
-    let Some(keys) = &lane.keys else { return ControlFlow::Break(()) };
+) -> ControlFlow<(), Option<(u64, Option<usize>)>> {
     // So many records can have been in between, each at its shortest.
     let most = (between / (HEADER + protection.overhead()) as u64).min(MAX_SEQUENCES - 1);
-    for sequence in lane.sequence..=lane.sequence.saturating_add(most) {
-        lane.searched += (HEADER + header.len) as u64;
-        if lane.searched > MAX_BYTES {
-            return ControlFlow::Break(());
-        }
-        if aead::open(keys, header, sequence, fragment, scratch) {
-            scratch.clear();
-            return ControlFlow::Continue(Some(sequence));
+    let own = lane.keys.as_ref().filter(|_| named.is_empty()).map(|keys| (None, keys));
+    let named = named.iter().enumerate().map(|(at, named)| (Some(at), &named.keys));
+    for (at, keys) in own.into_iter().chain(named) {
+        for sequence in lane.sequence..=lane.sequence.saturating_add(most) {
+            lane.searched += (HEADER + header.len) as u64;
+            if lane.searched > MAX_BYTES {
+                return ControlFlow::Break(());
+            }
+            if aead::open(keys, header, sequence, fragment, scratch) {
+                scratch.clear();
+                return ControlFlow::Continue(Some((sequence, at)));
+            }
         }
     }
     ControlFlow::Continue(None)

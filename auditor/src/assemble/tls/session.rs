@@ -9,6 +9,10 @@ pub(super) struct Session {
     /// Under which client random the secrets are found: the connection's own, or another that a trial has proved.
     pub(super) secrets: Option<ClientRandom>,
     pub(super) client_random: Option<[u8; 32]>,
+    /// Under which name it holds the store's secrets.
+    pub(super) held: Option<ClientRandom>,
+    /// SHA-256 of the first `ClientHello`.
+    pub(super) hello: Option<[u8; 32]>,
     pub(super) server_random: Option<[u8; 32]>,
     pub(super) version: Option<Version>,
     /// None: not known yet, or none that is read.

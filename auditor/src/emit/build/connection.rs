@@ -161,7 +161,8 @@ impl Builder {
                 namespace: service.map(|service| shared(&service.namespace)),
                 pod: served.and_then(|served| served.pod.as_ref()).map(|pod| shared(&pod.name)),
             },
-            agrees: match verdict.map(|verdict| verdict.agreement) {
+            // What no rule declares may be declared elsewhere: in a controller's own settings.
+            agrees: match verdict.map(|verdict| verdict.agreement).filter(|_| decision.route.is_some()) {
                 Some(Agreement::Yes(_)) => Agrees::Yes,
                 Some(Agreement::No(_)) => Agrees::No,
                 Some(Agreement::Unknown(_)) | None => Agrees::Unknown,

@@ -25,9 +25,9 @@ impl Certificates {
     pub(super) fn facts(&mut self, party: &Party) -> Option<Box<Tls>> {
         let facts = party.tls.as_deref()?;
         let hello = facts.client_random.is_some();
-        // It is asked for beside the server's certificate, where that can be read (RFC 8446, 4.3.2 and RFC 5246, 7.4.4).
         let asked = facts.certificate_requested;
-        let read = asked || facts.server_certificate.is_some() || facts.resumed == Some(true);
+        // With an earlier session's keys nobody is asked (RFC 8446, 4.3.2; RFC 5246, 7.3).
+        let read = asked || facts.certificate_request_known || facts.resumed == Some(true);
         Some(Box::new(Tls {
             version: facts.version.and_then(|version| match version {
                 // The schema knows no SSL.

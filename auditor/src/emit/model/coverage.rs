@@ -119,6 +119,9 @@ pub enum Reason {
     UnknownProtocol,
     /// TLS, and no key.
     NoKey,
+    /// A bound on the secrets of TLS that bear one client random was reached: connections that say the same one, at the same time,
+    /// may not be read.
+    SecretLimit,
     /// TLS that the controller passes on without ending it: it has no keys either.
     PassedThrough,
     /// TLS, and no way to take keys from this library or binary.

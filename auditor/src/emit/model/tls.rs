@@ -30,7 +30,7 @@ pub struct Tls {
     pub ech_offered: Option<bool>,
     /// How the handshake ended.
     pub handshake: TlsHandshake,
-    /// Alerts that could be read, the first 8, without `close_notify`.
+    /// Alerts that could be read, without `close_notify`: the first 8, or a later fatal one in the place of one that is not.
     pub alerts: Vec<TlsAlert>,
     /// The server's certificate; null where it could not be read, and where a session was resumed.
     pub certificate: Option<Arc<TlsCertificate>>,

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use crate::assemble::Piece;
-use crate::assemble::tls::secrets::ClientRandom;
 use crate::assemble::tls::trouble::Reason as Cause;
 use crate::assemble::tls::{self, Tls, context};
 use crate::capture::record::{Direction, How, Nanos};
@@ -17,6 +16,7 @@ use crate::decode::http1::connection::{End, Sink};
 use crate::decode::legs::Party;
 
 use super::Scope;
+use crate::pipeline::hellos::Hello;
 
 /// TLS of one connection.
 #[derive(Debug)]
@@ -140,9 +140,9 @@ impl Secure {
         Arc::make_mut(party).tls = Some(Arc::new(self.tls.facts().clone()));
     }
 
-    /// The name of the connection's secrets, once it is known.
-    pub(super) fn client_random(&self) -> Option<ClientRandom> {
-        self.tls.facts().client_random
+    /// The client's hello, once it was read.
+    pub(super) fn hello(&self) -> Option<Hello> {
+        Some(Hello { random: self.tls.facts().client_random?, sha256: *self.tls.hello()? })
     }
 
     /// Whether secrets would serve: for records that wait, or for what follows those that were given up.

@@ -87,7 +87,7 @@ fn connections_without_secrets_leave_nothing_behind() {
     }
     assert_eq!(rig.requests(), []);
     assert!(rig.told("no_key").0 >= 49, "{:?}", rig.told("no_key"));
-    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.hellos.len());
+    assert!(rig.pipeline.is_empty(), "{} names of secrets", rig.pipeline.hellos.names());
 }
 
 /// What was given up is told; what comes after the secret is read.
@@ -150,4 +150,27 @@ fn why_secrets_are_missing_is_told() {
         }
         assert!(rig.pipeline.is_empty());
     }
+}
+
+/// A program that begins to run later, and whose TLS code is tapped then, is not why secrets of others came late.
+#[test]
+fn a_tap_of_something_else_is_no_reason() {
+    let (ends, keys) = ends();
+    let (mut rig, mut tls) = (Rig::new(), ends.connect());
+    rig.pipeline.set_tapped(0);
+    tls.run().ask(get("/lost").as_bytes()).answer(OK.as_bytes());
+    rig.carries(&mut tls).later();
+    let time = rig.time;
+    rig.pipeline.set_tapped(time);
+    rig.learns(&keys);
+    // Held back by the search for a place, and never proved.
+    tls.ask(get("/a").as_bytes());
+    for (direction, bytes) in std::mem::take(&mut tls.wire) {
+        let at = rig.offsets[direction as usize];
+        rig.segment(direction, at, bytes.len() - 1, &bytes[..bytes.len() - 1]);
+        rig.offsets[direction as usize] += bytes.len() as u64 - 1;
+    }
+    rig.closed(false);
+    let claims = |event: &&Value| event["message"].as_str().is_some_and(|text| text.contains("began before"));
+    assert_eq!(rig.of_kind("coverage").filter(claims).count(), 0);
 }

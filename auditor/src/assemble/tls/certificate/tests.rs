@@ -146,3 +146,17 @@ proptest! {
         }
     }
 }
+
+/// Names that cannot be read are not the same as none.
+#[test]
+fn alternative_names_that_are_malformed() {
+    let mut der =
+        made(&[(DnType::CommonName, "a")], vec![SanType::DnsName("a.example.com".try_into().unwrap())]);
+    // 2.5.29.17, then an octet string with a sequence (RFC 5280, 4.2.1.6), which becomes a set.
+    let at = der.windows(5).position(|it| it == [6, 3, 0x55, 0x1d, 0x11]).unwrap() + 5;
+    assert_eq!((der[at], der[at + 2]), (4, 0x30));
+    der[at + 2] = 0x31;
+    let certificate = Certificate::read(&der);
+    assert_eq!((certificate.names.len(), certificate.names_left_out), (0, 1));
+    assert!(certificate.serial.is_some());
+}

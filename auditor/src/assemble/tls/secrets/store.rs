@@ -2,6 +2,9 @@
 //!
 //! Found by the client random; or, where a tap could not tell it, by trial: the most recent secrets that no connection
 //! has asked for by name are the candidates. Bounded in number and age; what goes unused is counted.
+//!
+//! A client random is what its client likes, and may be said again by others: under one name there can be the secrets of
+//! several connections, of which each must be proved by a record. What ends wipes what it has proved, never another's.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,6 +13,9 @@ use crate::capture::record::Nanos;
 
 /// How many of the most recent secrets are candidates for trial.
 pub const CANDIDATES: usize = 64;
+
+/// How many different secrets of one label are kept for a client random.
+pub const MAX_SAME: usize = 8;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +44,21 @@ pub struct Counts {
     pub evicted_unused: u64,
     /// Client randoms that were dropped for want of room, used or not.
     pub evicted: u64,
-    /// Secrets that came again with another value; the first is kept.
+    /// Secrets that came under a name and label of which there was another: the name was used more than once.
     pub contradictions: u64,
+    /// Of those, how many were dropped, as there were [`MAX_SAME`] already.
+    pub surplus: u64,
+}
+
+/// What became of a secret that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is kept.
+    New,
+    /// It was there.
+    Known,
+    /// There are too many under its name.
+    Surplus,
 }
 
 /// The secrets of one controller's connections.
@@ -50,6 +69,8 @@ pub struct SecretStore {
     /// Entries in the order of their arrival; those that were removed are still in it.
     order: VecDeque<(u64, ClientRandom)>,
     recent: VecDeque<Candidate>,
+    /// How many connections that have not ended bear a client random.
+    held: HashMap<ClientRandom, usize>,
     next: u64,
     counts: Counts,
 }
@@ -59,7 +80,58 @@ struct Entry {
     number: u64,
     time: Nanos,
     used: bool,
-    secrets: Box<[Option<Secret>; Label::ALL.len()]>,
+    secrets: Box<[Option<Kept>; Label::ALL.len()]>,
+    /// Others than the first of their label. In boxes of their own, so that growth leaves no copy behind.
+    more: Vec<(Label, Box<Kept>)>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    secret: Secret,
+    /// A record was opened with it.
+    proved: bool,
+}
+
+impl Entry {
+    fn of(&self, label: Label) -> impl Iterator<Item = &Kept> {
+        let more = self.more.iter().filter(move |(other, _)| *other == label).map(|(_, kept)| &**kept);
+        self.secrets.get(label.index()).into_iter().flatten().chain(more)
+    }
+
+    fn insert(&mut self, label: Label, secret: &Secret) -> Taken {
+        if self.of(label).any(|kept| kept.secret == *secret) {
+            return Taken::Known;
+        }
+        if self.of(label).count() >= MAX_SAME {
+            return Taken::Surplus;
+        }
+        let kept = Kept { secret: secret.clone(), proved: false };
+        match self.secrets.get_mut(label.index()) {
+            Some(first @ None) => *first = Some(kept),
+            _ => self.more.push((label, Box::new(kept))),
+        }
+        Taken::New
+    }
+
+    fn prove(&mut self, label: Label, secret: &Secret) {
+        let more = self.more.iter_mut().filter(|(other, _)| *other == label).map(|(_, kept)| &mut **kept);
+        let all = self.secrets.get_mut(label.index()).into_iter().flatten().chain(more);
+        all.filter(|kept| kept.secret == *secret).for_each(|kept| kept.proved = true);
+    }
+
+    /// Wipes what the connections of this name have used, and what else can only be theirs. Tells whether nothing is left.
+    fn wipe_used(&mut self) -> bool {
+        let kept = self.secrets.iter().flatten().chain(self.more.iter().map(|(_, kept)| &**kept));
+        let proved = kept.filter(|kept| kept.proved).count();
+        if self.more.is_empty() && proved > 0 {
+            return true;
+        }
+        self.more.retain(|(_, kept)| !kept.proved);
+        for first in self.secrets.iter_mut() {
+            drop(first.take_if(|kept| kept.proved));
+        }
+        self.more.is_empty() && self.secrets.iter().all(Option::is_none)
+    }
 }
 
 /// A secret that may be tried.
@@ -79,7 +151,13 @@ impl SecretStore {
     }
 
     /// Takes in a secret. Without `random` it is found by trial only.
-    pub fn insert(&mut self, random: Option<ClientRandom>, label: Label, secret: Secret, time: Nanos) {
+    pub fn insert(
+        &mut self,
+        random: Option<ClientRandom>,
+        label: Label,
+        secret: Secret,
+        time: Nanos,
+    ) -> Taken {
         self.expire(time);
         self.counts.secrets += 1;
         self.next += 1;
@@ -94,33 +172,57 @@ impl SecretStore {
                 time,
                 used: false,
                 secrets: Box::default(),
+                more: Vec::new(),
             });
-            match entry.secrets.get_mut(label.index()) {
-                Some(known @ None) => *known = Some(secret.clone()),
-                Some(Some(known)) => {
-                    self.counts.contradictions += u64::from(*known != secret);
-                    return;
-                }
-                None => {}
-            }
-            if entry.used {
-                return;
+            let another = entry.of(label).next().is_some();
+            let taken = entry.insert(label, &secret);
+            self.counts.contradictions += u64::from(another && taken != Taken::Known);
+            self.counts.surplus += u64::from(taken == Taken::Surplus);
+            if entry.used || taken != Taken::New {
+                return taken;
             }
         }
         if self.recent.len() >= CANDIDATES {
             self.recent.pop_front();
         }
         self.recent.push_back(Candidate { number, random, label, secret });
+        Taken::New
     }
 
-    /// The secret of a connection. It stays: two ends of one connection may both be seen.
-    pub(in super::super) fn get(&mut self, random: &ClientRandom, label: Label) -> Option<Secret> {
-        let entry = self.named.get_mut(random)?;
+    /// The secrets of the connections that bear a client random. They stay: two ends of one connection may both be seen.
+    pub(in super::super) fn get(&mut self, random: &ClientRandom, label: Label) -> Vec<Secret> {
+        let Some(entry) = self.named.get_mut(random) else { return Vec::new() };
         if !entry.used {
             entry.used = true;
             self.recent.retain(|candidate| candidate.random != Some(*random));
         }
-        entry.secrets.get(label.index())?.clone()
+        entry.of(label).map(|kept| kept.secret.clone()).collect()
+    }
+
+    /// A record was opened with a secret.
+    pub(in super::super) fn prove(&mut self, random: &ClientRandom, label: Label, secret: &Secret) {
+        if let Some(entry) = self.named.get_mut(random) {
+            entry.prove(label, secret);
+        }
+    }
+
+    /// A connection bears a client random, until it [`Self::release`]s it.
+    pub(in super::super) fn hold(&mut self, random: ClientRandom) {
+        *self.held.entry(random).or_default() += 1;
+    }
+
+    /// A connection has ended. The last that bears a client random takes the secrets along that were proved.
+    pub(in super::super) fn release(&mut self, random: &ClientRandom) {
+        if let Some(held) = self.held.get_mut(random) {
+            *held = held.saturating_sub(1);
+            if *held > 0 {
+                return;
+            }
+            self.held.remove(random);
+        }
+        if self.named.get_mut(random).is_some_and(Entry::wipe_used) {
+            self.remove(random);
+        }
     }
 
     /// Secrets that may be that of a connection whose secret is not known by name, the newest first.
@@ -140,12 +242,13 @@ impl SecretStore {
         let Some(claimed) = self.recent.remove(at) else { return };
         if let Some(entry) = claimed.random.and_then(|random| self.named.get_mut(&random)) {
             entry.used = true;
+            entry.prove(claimed.label, &claimed.secret);
             self.recent.retain(|candidate| candidate.random != claimed.random);
         }
     }
 
-    /// Wipes the secrets of a connection that has ended.
-    pub fn remove(&mut self, random: &ClientRandom) {
+    /// Wipes all secrets of a name.
+    fn remove(&mut self, random: &ClientRandom) {
         if self.named.remove(random).is_some() {
             self.recent.retain(|candidate| candidate.random != Some(*random));
         }
@@ -217,19 +320,44 @@ mod tests {
         let mut store = store(8, 100);
         store.insert(Some(random(1)), Label::ClientHandshake, secret(1), 0);
         store.insert(Some(random(1)), Label::ClientApplication, secret(2), 0);
-        assert_eq!(store.get(&random(1), Label::ClientApplication), Some(secret(2)));
-        assert_eq!(store.get(&random(1), Label::ServerApplication), None);
-        assert_eq!(store.get(&random(2), Label::ClientApplication), None);
+        assert_eq!(store.get(&random(1), Label::ClientApplication), [secret(2)]);
+        assert_eq!(store.get(&random(1), Label::ServerApplication), []);
+        assert_eq!(store.get(&random(2), Label::ClientApplication), []);
     }
 
     #[test]
-    fn the_first_value_counts() {
+    fn different_values_are_kept_up_to_a_bound() {
         let mut store = store(8, 100);
-        store.insert(Some(random(1)), Label::Master, secret(1), 0);
-        store.insert(Some(random(1)), Label::Master, secret(1), 0);
-        store.insert(Some(random(1)), Label::Master, secret(2), 0);
-        assert_eq!(store.get(&random(1), Label::Master), Some(secret(1)));
-        assert_eq!(store.counts().contradictions, 1);
+        for byte in [1, 1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 9] {
+            let taken = store.insert(Some(random(1)), Label::Master, secret(byte), 0);
+            assert_eq!(taken == Taken::Surplus, byte == 9);
+        }
+        let kept: Vec<_> = (1..=8).map(secret).collect();
+        assert_eq!(store.get(&random(1), Label::Master), kept);
+        assert_eq!((store.counts().contradictions, store.counts().surplus), (9, 2));
+    }
+
+    #[test]
+    fn the_last_bearer_wipes_what_was_proved() {
+        let mut store = store(8, 100);
+        store.hold(random(1));
+        store.hold(random(1));
+        for byte in [1, 2] {
+            store.insert(Some(random(1)), Label::Master, secret(byte), 0);
+        }
+        store.prove(&random(1), Label::Master, &secret(1));
+        store.release(&random(1));
+        assert_eq!(store.get(&random(1), Label::Master), [secret(1), secret(2)]);
+        store.release(&random(1));
+        assert_eq!(store.get(&random(1), Label::Master), [secret(2)]);
+        // Nobody's yet: it may be that of one that comes.
+        store.hold(random(1));
+        store.release(&random(1));
+        assert_eq!(store.get(&random(1), Label::Master), [secret(2)]);
+        store.hold(random(1));
+        store.prove(&random(1), Label::Master, &secret(2));
+        store.release(&random(1));
+        assert_eq!((store.connections(), store.held.len()), (0, 0));
     }
 
     #[test]

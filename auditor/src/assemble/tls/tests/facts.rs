@@ -192,3 +192,95 @@ fn alerts_that_come_late() {
         assert_eq!(facts.failure(), None);
     }
 }
+
+/// A handshake is over when both have said so, not when a client says anything at all (RFC 5246, 7.4.9).
+#[test]
+fn a_client_cannot_claim_that_the_handshake_is_over() {
+    for (suite, version) in suites().into_iter().filter(|(_, version)| *version == &rustls::version::TLS12) {
+        let ends = Ends::new(suite, version);
+        let mut conversation = ends.connect();
+        conversation.run();
+        let mut rig = Rig::new(&[]);
+        // ClientHello; ServerHello to ServerHelloDone.
+        for (direction, bytes) in &conversation.wire[..2] {
+            rig.feed(*direction, Piece::Data(bytes));
+        }
+        rig.feed(CLIENT, Piece::Data(&[20, 3, 3, 0, 1, 1]));
+        let garbage = [&[23, 3, 3, 0, 40][..], &[9; 40]].concat();
+        rig.feed(CLIENT, Piece::Data(&garbage));
+        // unexpected_message, in the clear: the server has not changed its keys.
+        rig.feed(SERVER, Piece::Data(&[21, 3, 3, 0, 2, 2, 10]));
+        rig.finish();
+        let facts = rig.tls.facts();
+        assert!(!facts.completed, "{suite:?}");
+        assert_eq!(facts.failure().map(|alert| alert.description), Some(10), "{suite:?}");
+    }
+}
+
+/// The same as above of a server that sends no tickets and asks for no certificate.
+#[test]
+fn an_alert_that_is_the_first_thing_said_after_the_handshake() {
+    let (suite, version) = (suites()[0].0, &rustls::version::TLS13);
+    let mut ends = Ends::new(suite, version);
+    ends.server.send_tls13_tickets = 0;
+    let mut conversation = ends.connect();
+    conversation.run().ask(b"hello");
+    let garbage = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
+    conversation.server.read_tls(&mut &garbage[..]).unwrap();
+    assert!(conversation.server.process_new_packets().is_err());
+    let mut bytes = vec![];
+    conversation.server.write_tls(&mut bytes).unwrap();
+    conversation.wire.push((SERVER, bytes));
+    let mut rig = Rig::new(&ends.secrets.all());
+    rig.feed_all(&conversation).finish();
+    let facts = rig.tls.facts();
+    assert!(facts.alerts.len() == 1 && facts.completed && !facts.certificate_requested);
+    assert_eq!(facts.failure(), None);
+}
+
+/// Who sends warnings until no more are kept does not hide how the handshake ends.
+#[test]
+fn a_failure_behind_many_warnings() {
+    let (suite, version) = suites().pop().unwrap();
+    let ends = Ends::new(suite, version);
+    let mut conversation = ends.connect();
+    conversation.run();
+    let mut rig = Rig::new(&[]);
+    rig.feed(CLIENT, Piece::Data(&conversation.wire[0].1));
+    for _ in 0..20 {
+        // no_renegotiation, a warning.
+        rig.feed(CLIENT, Piece::Data(&[21, 3, 3, 0, 2, 1, 100]));
+    }
+    rig.feed(SERVER, Piece::Data(&[21, 3, 3, 0, 2, 2, 40]));
+    let facts = rig.tls.facts();
+    assert_eq!((facts.alerts.len(), facts.failure().map(|alert| alert.description)), (8, Some(40)));
+}
+
+/// Whether a certificate was asked for is known of all that was read to where it would have been, and of nothing else.
+#[test]
+fn whether_a_certificate_was_asked_for() {
+    for (suite, version) in suites() {
+        for mutual in [false, true] {
+            let ends = Ends::with(suite, version, mutual);
+            let mut conversation = ends.connect();
+            conversation.run();
+            let mut rig = Rig::new(&ends.secrets.all());
+            rig.feed(CLIENT, Piece::Data(&conversation.wire[0].1));
+            let flight = &conversation.wire[1].1;
+            if version == &rustls::version::TLS12 {
+                // ServerHelloDone is the last, of 4 bytes; rustls sends it in a record of its own or with others.
+                rig.feed(SERVER, Piece::Data(&flight[..flight.len() - 1]));
+                assert!(
+                    rig.tls.facts().server_certificate.is_some() || !rig.tls.facts().certificate_requested
+                );
+                assert!(!rig.tls.facts().certificate_request_known);
+                rig.feed(SERVER, Piece::Data(&flight[flight.len() - 1..]));
+            } else {
+                rig.feed(SERVER, Piece::Data(flight));
+            }
+            let facts = rig.tls.facts();
+            assert!(facts.certificate_request_known);
+            assert_eq!(facts.certificate_requested, mutual, "{version:?}");
+        }
+    }
+}

@@ -28,7 +28,9 @@ fn read(number: u32) -> Rig {
     log.push(secrets.join("\n").as_bytes(), &mut |random, label, secret| {
         rig.cx.secrets.insert(Some(random), label, secret, 0);
     });
-    log.finish(&mut |random, label, secret| rig.cx.secrets.insert(Some(random), label, secret, 0));
+    log.finish(&mut |random, label, secret| {
+        rig.cx.secrets.insert(Some(random), label, secret, 0);
+    });
     assert_eq!(log.counts().secrets, secrets.len() as u64);
     for (who, record) in records {
         rig.feed(if who == "client" { CLIENT } else { SERVER }, Piece::Data(&record));
@@ -118,7 +120,9 @@ fn a_wrong_tag_lets_nothing_out() {
         log.push(secrets.join("\n").as_bytes(), &mut |random, label, secret| {
             rig.cx.secrets.insert(Some(random), label, secret, 0);
         });
-        log.finish(&mut |random, label, secret| rig.cx.secrets.insert(Some(random), label, secret, 0));
+        log.finish(&mut |random, label, secret| {
+            rig.cx.secrets.insert(Some(random), label, secret, 0);
+        });
         for (index, (who, record)) in records.iter().enumerate() {
             let mut record = record.clone();
             if index == at {

@@ -258,6 +258,7 @@ impl Http2 {
         message.first = Some(block.first);
         message.head_complete = Some(time);
         message.head_bytes = block.wire;
+        message.ended_by_head = block.end_stream;
         message.head = Some(Arc::clone(&head));
         out.push(Decoded::Response { key: exchange.key, head: Arc::clone(&head), time });
         // 8.5: the stream belongs to another protocol; what its client has sent already does as well.

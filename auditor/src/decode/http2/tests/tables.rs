@@ -128,6 +128,50 @@ fn grpc_calls() {
     assert!(rig.exchanges().all(|exchange| exchange.notes.is_empty() && exchange.malformed.is_none()));
 }
 
+/// Media types ignore case (RFC 9110, 8.3.1); what follows the name is `+` or `;` (`PROTOCOL-HTTP2`, "Requests").
+#[test]
+fn what_is_a_call_of_grpc() {
+    let cases = [
+        ("application/grpc", true),
+        ("Application/gRPC", true),
+        ("application/grpc;charset=utf-8", true),
+        ("application/grpcx", false),
+    ];
+    for (content_type, expected) in cases {
+        let mut rig = Rig::new();
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/a.B/C"),
+            (":authority", "a"),
+            ("content-type", content_type),
+        ];
+        rig.client(headers(1, true, &fields)).server(ok(1, true));
+        assert_eq!(rig.last().grpc().is_some(), expected, "{content_type}");
+    }
+}
+
+/// A status in the head is the call's where nothing else follows ("Trailers-Only"). With messages and no trailers, the call
+/// has none.
+#[test]
+fn a_status_in_the_head_of_a_response_with_messages() {
+    let request = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/a.B/C"),
+        (":authority", "a"),
+        ("content-type", "application/grpc"),
+    ];
+    let mut rig = Rig::new();
+    rig.client(headers(1, true, &request)).server(headers(
+        1,
+        false,
+        &[(":status", "200"), ("grpc-status", "0")],
+    ));
+    rig.server(data(1, 0, [0; 9])).server(frame(RST_STREAM, 0, 1, 2_u32.to_be_bytes()));
+    assert_eq!(rig.last().grpc().unwrap().status, None);
+}
+
 #[test]
 fn how_a_stream_ended_is_told() {
     let reset = |stream, code: u32| frame(RST_STREAM, 0, stream, code.to_be_bytes());
