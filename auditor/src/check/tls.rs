@@ -68,7 +68,7 @@ pub struct Code {
     pub machine: Option<Machine>,
     /// Which function; null where none was found.
     pub function: Option<String>,
-    /// Offset in the file of the function's first instruction; null where none was found.
+    /// Offset in the file of the instruction at which it is tapped; null where none was found.
     pub offset: Option<u64>,
     /// Whether `auditor run` reads its secrets.
     pub covered: bool,
