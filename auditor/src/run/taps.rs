@@ -22,10 +22,14 @@ const MAX_CLOSE: u32 = 24;
 /// Between two of those that come after: a controller that runs programs all the time costs no more.
 const SPACE: Duration = Duration::from_millis(100);
 
+/// Looks that are taken for the first, if there is so much to look at.
+const FIRST: u32 = 6;
+
 /// The tap of an attachment, and what was last said of it.
 #[derive(Debug, Default)]
 pub(super) struct Taps {
     watch: Watch,
+    looked: bool,
     told: Coverage,
     failing: bool,
     execs: Option<Execs>,
@@ -108,7 +112,14 @@ impl Taps {
 
     /// Looks what runs now and taps it. Gives what to say, if there is anything new.
     pub(super) fn look(&mut self, attachment: &mut Attachment) -> Option<Coverage> {
-        let looked = self.watch.look(attachment);
+        let first = !std::mem::replace(&mut self.looked, true);
+        let mut looked = self.watch.look(attachment);
+        // A look ends soon; the first, which comes before anyone is told that the cgroup is seen, is given more time.
+        for _ in 1..FIRST {
+            if first && looked.is_ok() && self.watch.is_waiting() {
+                looked = self.watch.look(attachment);
+            }
+        }
         // A cgroup that has just gone is noticed elsewhere.
         if let Err(error) = looked {
             if !std::mem::replace(&mut self.failing, true) {
@@ -162,6 +173,19 @@ pub(super) fn not_covered(coverage: &Coverage, before: &Coverage) -> Vec<String>
     }
     if coverage.files_beyond > before.files_beyond {
         sentences.push("processes run more files than are looked at for TLS code".to_owned());
+    }
+    if coverage.cut_processes > before.cut_processes {
+        sentences
+            .push(format!("{} processes map more than is looked at for TLS code", coverage.cut_processes));
+    }
+    if coverage.files_waiting > 0 && before.files_waiting == 0 {
+        sentences.push(format!(
+            "{} files could not be looked at for TLS code yet: there was no time",
+            coverage.files_waiting
+        ));
+    }
+    if coverage.problems_beyond > 0 && before.problems_beyond == 0 {
+        sentences.push(format!("the TLS code in {} more files is not covered", coverage.problems_beyond));
     }
     sentences
 }
@@ -228,7 +252,10 @@ mod tests {
                 file("/b", &[Problem::Miss(Miss::OneWitness), Problem::Unreadable { errno: Some(13) }]),
             ],
             unreadable_processes: 2,
-            files_beyond: 0,
+            cut_processes: 1,
+            files_waiting: 3,
+            problems_beyond: 4,
+            ..Coverage::default()
         };
         assert_eq!(
             not_covered(&now, &before),
@@ -236,6 +263,9 @@ mod tests {
                 "the TLS code in /b is not covered: it holds TLS code, but the function that offers secrets could not be told for certain",
                 "the TLS code in /b is not covered: the file cannot be read: Permission denied (os error 13)",
                 "2 processes cannot be looked at for TLS code",
+                "1 processes map more than is looked at for TLS code",
+                "3 files could not be looked at for TLS code yet: there was no time",
+                "the TLS code in 4 more files is not covered",
             ]
         );
         assert_eq!(not_covered(&now, &now), Vec::<String>::new());

@@ -233,23 +233,41 @@ fn make_certificate(folder: &Path) -> Option<()> {
 /// A program that calls the function with nonsense, when told to.
 pub(crate) struct Liar {
     process: Child,
-    _folder: TempDir,
+    file: LiarFile,
+}
+
+/// The program when it does not run.
+pub(crate) struct LiarFile(std::rc::Rc<TempDir>);
+
+impl LiarFile {
+    pub(crate) fn program(&self) -> PathBuf {
+        self.0.path().join("liar")
+    }
+
+    pub(crate) fn start(self, cgroup: &Cgroup) -> Liar {
+        let mut process = cgroup.start("exec \"$1\"", &[self.program().to_str().unwrap()]);
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Liar { process, file: self }
+    }
 }
 
 impl Liar {
     pub(crate) fn start(cgroup: &Cgroup) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let program = folder.path().join("liar");
+        let file = LiarFile(std::rc::Rc::new(TempDir::new().unwrap()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tap/liar.c");
-        match Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status() {
+        match Command::new("cc").args(["-O2", "-o"]).arg(file.program()).arg(source).status() {
             Ok(status) => assert!(status.success()),
             Err(error) => return skip("liar", &format!("cc: {error}")),
         }
-        let mut process = cgroup.start("exec \"$1\"", &[program.to_str().unwrap()]);
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Some(Self { process, _folder: folder })
+        Some(file.start(cgroup))
+    }
+
+    /// Ends it without letting it work.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn end(self) -> LiarFile {
+        LiarFile(std::rc::Rc::clone(&self.file.0))
     }
 
     /// Lets it do its work, to the end.
