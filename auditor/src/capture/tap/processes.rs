@@ -87,6 +87,8 @@ pub struct Running {
     pub command: String,
     /// The files; none if the process may not be looked at.
     pub files: Option<BTreeSet<FileId>>,
+    /// Whether it runs more than those: it has too many mappings.
+    pub cut: bool,
 }
 
 /// The processes in `cgroup` and below, one by one.
@@ -97,14 +99,14 @@ pub fn running(cgroup: &Path) -> Result<Vec<Running>, SocketsError> {
     let mut running = Vec::new();
     for cgroup in subtree(cgroup)? {
         for pid in pids(&cgroup.path)? {
-            let files = match maps(pid) {
-                Ok(maps) => Some(lines(&maps.text).map(|line| line.id).collect()),
+            let (files, cut) = match maps(pid) {
+                Ok(maps) => (Some(lines(&maps.text).map(|line| line.id).collect()), maps.cut),
                 Err(error) if is_gone(&error) => continue,
-                Err(_) => None,
+                Err(_) => (None, false),
             };
             let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
             let command = String::from_utf8_lossy(command.trim_ascii_end()).into_owned();
-            running.push(Running { pid, command, files });
+            running.push(Running { pid, command, files, cut });
         }
     }
     running.sort_unstable_by_key(|process| process.pid);

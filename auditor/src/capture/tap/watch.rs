@@ -105,6 +105,9 @@ impl Watch {
         let processes = running(cgroup)?.into_iter().map(|process| ProcessCoverage {
             pid: process.pid,
             command: process.command,
+            // What has begun to run since the census, and what is beyond the bounds.
+            not_looked_at: u64::from(process.cut)
+                + process.files.iter().flatten().filter(|id| !watch.files.contains_key(id)).count() as u64,
             files: process.files.map(|files| files.iter().filter_map(of).collect()),
         });
         Ok(Inspection { processes: processes.collect(), files_beyond: census.beyond })

@@ -66,6 +66,8 @@ pub struct ProcessCoverage {
     pub command: String,
     /// The files with TLS code that it runs; none if it may not be looked at.
     pub files: Option<Vec<FileCoverage>>,
+    /// Files that it runs and that were not looked at, as far as they were counted.
+    pub not_looked_at: u64,
 }
 
 impl Coverage {
