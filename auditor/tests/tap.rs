@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 #![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
 
+#[path = "support/cgroup.rs"]
+mod cgroup;
 #[path = "tap/server.rs"]
 mod server;
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::cgroup;
 use auditor::capture::kernel::attach::PROGRAMS;
-use auditor::target::Host;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -34,55 +34,29 @@ fn wait(what: &str, mut until: impl FnMut() -> bool) {
 }
 
 /// A cgroup, removed at the end.
-pub(crate) struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(cgroup::Directory);
 
 impl Cgroup {
     pub(crate) fn new(name: &str) -> Option<Self> {
         if PROGRAMS.is_empty() {
             return skip(name, "built without the kernel programs");
         }
-        if !nix::unistd::geteuid().is_root() {
-            return skip(name, "needs root");
-        }
-        let Ok(mount) = Host::default().cgroup_mount() else {
-            return skip(name, "no cgroup v2 tree is mounted");
-        };
-        let path = mount.path.join(format!("auditor-test-{}-{name}", std::process::id()));
-        match fs::create_dir(&path) {
-            Ok(()) => Some(Self(path)),
-            Err(error) => skip(name, &format!("cannot create a cgroup: {error}")),
+        match cgroup::Directory::new(name) {
+            Ok(directory) => Some(Self(directory)),
+            Err(why) => skip(name, &why),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn pids(&self) -> BTreeSet<u32> {
-        let text = fs::read_to_string(self.0.join("cgroup.procs")).unwrap();
-        text.lines().map(|line| line.parse().unwrap()).collect()
+        self.0.path()
     }
 
     /// Starts a program in the cgroup.
     fn start(&self, script: &str, arguments: &[&str]) -> Child {
-        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.0.display());
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.path().display());
         let mut command = Command::new("bash");
         command.arg("-c").arg(enter).arg("bash").args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let started = Instant::now();
-        // What was killed needs a moment to leave.
-        while let Err(error) = fs::remove_dir(&self.0) {
-            if started.elapsed() > LONG {
-                let _ = writeln!(stderr(), "left behind: {}: {error}", self.0.display());
-                return;
-            }
-            std::thread::sleep(PAUSE);
-        }
     }
 }
 
@@ -174,8 +148,8 @@ impl Server {
 
 impl Cgroup {
     fn pids_of(path: &Path) -> BTreeSet<u32> {
-        let cgroup = std::mem::ManuallyDrop::new(Self(path.to_owned()));
-        cgroup.pids()
+        let text = fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
     }
 }
 
