@@ -62,7 +62,7 @@ fn stack_check(program: &Path, name: &str) -> u64 {
     };
     let lines: Vec<&str> = text.lines().skip(1).collect();
     let jump = lines.iter().position(|line| line.contains("JBE") || line.contains("BLS")).unwrap();
-    address(lines[jump + 1]) - address(lines[0])
+    address(lines.get(jump + 1).unwrap()) - address(lines.first().unwrap())
 }
 
 /// The stripped copy of a file.
