@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::assemble::tls::secrets::store;
+use crate::assemble::tls::secrets::store::{self, Limits};
 use crate::attribute::Attribution;
 use crate::attribute::manifests::{self, ManifestError};
 use crate::capture::pcap::{self, Counters, Options, PcapError};
@@ -77,6 +77,15 @@ pub enum ReplayError {
 /// # Errors
 /// [`ReplayError`].
 pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), ReplayError> {
+    run_within(keys::LIMITS, config, replay, output)
+}
+
+fn run_within(
+    limits: Limits,
+    config: &Config,
+    replay: &Replay,
+    output: impl Write,
+) -> Result<(), ReplayError> {
     let path = &replay.capture;
     let opening = |source| ReplayError::Open { path: path.clone(), source };
     let mut file = File::open(path).map_err(opening)?;
@@ -86,15 +95,18 @@ pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), R
     };
     let settings = config.event_settings(Domain::File);
     let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), 0, ());
-    pipeline.set_secret_limits(keys::LIMITS);
+    pipeline.set_secret_limits(limits);
     let mut logged = keys::Logged::default();
     for log in &replay.key_logs {
         logged += keys::read(log, &mut |record| pipeline.record(&record))?;
     }
-    // What cannot be read twice serves from where it stands.
+    // What cannot be read twice serves from where it stands. What can comes again there, which helps where there was no room
+    // for all, and takes the room of others: what was dropped is counted before.
+    let mut before = None;
     if file.metadata().map_err(opening)?.is_file() {
         pcap::secrets(&mut file, &mut |record| pipeline.record(&record));
         file.rewind().map_err(opening)?;
+        before = Some(pipeline.secrets());
     }
     let options =
         Options { listen: replay.listen.iter().map(|port| port.get()).collect(), ..Options::default() };
@@ -119,8 +131,10 @@ pub fn run(config: &Config, replay: &Replay, output: impl Write) -> Result<(), R
     });
     pipeline.finish();
     lines.write(pipeline.take_events());
-    keys::warn(path, &counters, &pipeline.secrets());
-    let stop = stop(&counters, logged, pipeline.secrets(), read.as_ref().err(), path);
+    let after = pipeline.secrets();
+    let secrets = store::Counts { evicted: before.unwrap_or(after).evicted, ..after };
+    keys::warn(path, &counters, limits, &secrets);
+    let stop = stop(&counters, logged, secrets, read.as_ref().err(), path);
     let event = pipeline.builder().moment(What::Stop, clock.now, stop);
     lines.write(vec![event]);
     lines.finish().map_err(ReplayError::Output)?;
@@ -232,5 +246,49 @@ impl<W: Write> Lines<W> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+
+    use super::*;
+
+    /// A block of pcapng (draft-ietf-opsawg-pcapng, 3.1).
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(12 + body.len()).unwrap();
+        [&kind.to_le_bytes()[..], &len.to_le_bytes(), body, &len.to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn what_a_capture_gives_twice_is_dropped_once() {
+        let keys: String = (0..5)
+            .map(|number| {
+                format!("CLIENT_RANDOM {} {}\n", format!("{number:02x}").repeat(32), "ab".repeat(48))
+            })
+            .collect();
+        // A section, and a decryption secrets block with a key log of TLS (4.1, 4.7).
+        let mut keys = keys.into_bytes();
+        let len = u32::try_from(keys.len()).unwrap();
+        keys.resize(keys.len().next_multiple_of(4), 0);
+        let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+        let secrets = [&0x544c_534b_u32.to_le_bytes()[..], &len.to_le_bytes(), &keys].concat();
+        let capture = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(capture.path(), [block(0x0a0d_0d0a, &section), block(10, &secrets)].concat()).unwrap();
+        let replay = Replay {
+            capture: capture.path().to_path_buf(),
+            listen: vec![NonZero::new(443).unwrap()],
+            key_logs: Vec::new(),
+        };
+        let mut output = Vec::new();
+        let limits = Limits { connections: 4, age: u64::MAX };
+        let config = Config::load(None, crate::config::Overrides::default(), "host").unwrap();
+        run_within(limits, &config, &replay, &mut output).unwrap();
+        let text = String::from_utf8(output).unwrap();
+        let stop: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let counters = stop.pointer("/counters").unwrap();
+        assert_eq!(counters["secrets"], 5, "{counters}");
+        assert_eq!(counters["connections_whose_secrets_were_dropped"], 1, "room for four: {counters}");
     }
 }

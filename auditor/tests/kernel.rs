@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 #![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
 
+#[path = "support/cgroup.rs"]
+mod cgroup;
+
 use std::fs;
 use std::io::{Read, Write, stderr};
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,6 @@ use auditor::capture::kernel::memory::{Counters, Wants};
 use auditor::capture::kernel::parse::parse;
 use auditor::capture::kernel::ring::Ring;
 use auditor::capture::record::{Direction, Record};
-use auditor::target::Host;
 use auditor_ebpf::abi::Counter;
 use auditor_ebpf::window::Want;
 
@@ -25,7 +26,7 @@ use auditor_ebpf::window::Want;
 const LONG: Duration = Duration::from_secs(30);
 
 /// A cgroup, removed at the end of its test however that ends.
-struct Cgroup(PathBuf);
+struct Cgroup(cgroup::Directory);
 
 impl Cgroup {
     fn new(name: &str) -> Option<Self> {
@@ -36,34 +37,21 @@ impl Cgroup {
         if PROGRAMS.is_empty() {
             return skip("built without the kernel programs");
         }
-        if !nix::unistd::geteuid().is_root() {
-            return skip("needs root");
-        }
-        let Ok(mount) = Host::default().cgroup_mount() else { return skip("no cgroup v2 tree is mounted") };
-        let path = mount.path.join(format!("auditor-test-{}-{name}", std::process::id()));
-        match fs::create_dir(&path) {
-            Ok(()) => Some(Self(path)),
-            Err(error) => skip(&format!("cannot create a cgroup: {error}")),
+        match cgroup::Directory::new(name) {
+            Ok(directory) => Some(Self(directory)),
+            Err(why) => skip(&why),
         }
     }
 
     fn attach(&self) -> Attachment {
         let options = Options { ring_bytes: 8 << 20, request_window: 65_536, response_window: 16_384 };
-        attach(PROGRAMS, &self.0, options).unwrap()
+        attach(PROGRAMS, self.0.path(), options).unwrap()
     }
 
     /// Runs a script of bash in the cgroup.
     fn bash(&self, script: &str) -> Child {
-        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.0.display());
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.0.path().display());
         Command::new("bash").arg("-c").arg(enter).spawn().unwrap()
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
-            writeln!(stderr(), "left behind: {}: {error}", self.0.display()).unwrap();
-        }
     }
 }
 
@@ -196,11 +184,12 @@ fn of_records_that_nobody_needs_the_boundaries_are_told() {
         let wants = Wants::new(&handles.wants).unwrap();
         let (mut reader, counters) = Reader::new(handles);
         let (bytes, starts) = records(lengths, total);
-        let file = std::env::temp_dir().join(format!("auditor-test-{}-records", std::process::id()));
-        fs::write(&file, &bytes).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &bytes).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; read -u 3; cat {} >&3", file.display());
+        let script =
+            format!("exec 3<>/dev/tcp/127.0.0.1/{port}; read -u 3; cat {} >&3", file.path().display());
         let mut child = cgroup.bash(&script);
         let (mut peer, _) = listener.accept().unwrap();
         let mut sink = peer.try_clone().unwrap();
@@ -240,7 +229,6 @@ fn of_records_that_nobody_needs_the_boundaries_are_told() {
         }
         let copied = seen.iter().filter(|seen| **seen).count();
         assert!(copied * share <= bytes.len(), "{lengths:?}: {copied} bytes of {told}");
-        fs::remove_file(&file).unwrap();
     }
 }
 

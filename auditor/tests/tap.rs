@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 #![expect(clippy::explicit_write, reason = "the test harness hides what a passing test prints with eprintln")]
 
+#[path = "support/cgroup.rs"]
+mod cgroup;
 #[path = "tap/server.rs"]
 mod server;
 
@@ -59,8 +61,14 @@ impl Tapped {
     }
 
     fn look(&mut self) -> Coverage {
-        self.watch.look(&mut self.attachment).unwrap();
-        self.watch.coverage()
+        // One look ends soon, and goes on in the next.
+        loop {
+            self.watch.look(&mut self.attachment).unwrap();
+            let coverage = self.watch.coverage();
+            if coverage.files_waiting == 0 {
+                return coverage;
+            }
+        }
     }
 
     fn read(&mut self) {
@@ -228,4 +236,29 @@ fn a_process_that_lies() {
         .map(|(label, random, secret)| (label.as_str(), random[0], secret.len()))
         .collect();
     assert_eq!(lines, [("CLIENT_RANDOM", 0, 48), ("CLIENT_RANDOM", 7, 48)]);
+}
+
+/// The kernel writes a probe into whatever stands at its place now, and goes on behind the instruction that stood there.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_file_that_is_changed_in_place() {
+    let Some(cgroup) = Cgroup::new("tap-changed") else { return };
+    let mut tapped = Tapped::new(&cgroup);
+    let Some(liar) = server::Liar::start(&cgroup) else { return };
+    let coverage = tapped.look();
+    let [file] = coverage.files.as_slice() else { panic!("{coverage:?}") };
+    let [point] = file.points.as_slice() else { panic!("{coverage:?}") };
+    let place = usize::try_from(point.offset).unwrap();
+    let again = liar.end();
+    // xor eax, eax; ret; and behind it nothing but traps.
+    let mut bytes = fs::read(again.program()).unwrap();
+    bytes[place..place + 16].copy_from_slice(&[[0x31, 0xc0, 0xc3].as_slice(), &[0xcc; 13]].concat());
+    // In place: the same inode.
+    fs::write(again.program(), &bytes).unwrap();
+    tapped.look();
+    let liar = again.start(&cgroup);
+    let coverage = tapped.look();
+    liar.run();
+    let problems: Vec<_> = coverage.files.iter().flat_map(|file| &file.problems).collect();
+    assert!(problems.is_empty(), "it was not tapped any more when it began: {problems:?}");
 }

@@ -49,6 +49,22 @@ fn offset_of(file: &[u8], name: &str) -> u64 {
     offsets.next().unwrap()
 }
 
+/// How far behind its beginning a Go function goes on once it has found enough stack, as Go's own disassembler shows it: behind
+/// the jump to `runtime.morestack` ("below or equal", "lower or same").
+fn stack_check(program: &Path, name: &str) -> u64 {
+    let mut go = Command::new("go");
+    let escaped = name.replace('*', "\\*").replace('(', "\\(").replace(')', "\\)");
+    let listed = go.args(["tool", "objdump", "-s", &format!("^{escaped}$")]).arg(program).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let address = |line: &str| {
+        let address = line.split_whitespace().nth(1).unwrap().trim_start_matches("0x");
+        u64::from_str_radix(address, 16).unwrap()
+    };
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    let jump = lines.iter().position(|line| line.contains("JBE") || line.contains("BLS")).unwrap();
+    address(lines.get(jump + 1).unwrap()) - address(lines.first().unwrap())
+}
+
 /// The stripped copy of a file.
 fn stripped(path: &Path) -> Vec<u8> {
     let copy = path.with_extension("stripped");
@@ -126,7 +142,8 @@ fn go_built_in_many_ways() {
             return;
         }
         let whole = fs::read(&path).unwrap();
-        let offset = offset_of(&whole, "crypto/tls.(*Config).writeKeyLog");
+        let name = "crypto/tls.(*Config).writeKeyLog";
+        let offset = offset_of(&whole, name) + stack_check(&path, name);
         let machine = if environment.0 == "amd64" { Machine::X86_64 } else { Machine::Arm64 };
         let expected = TapPoint {
             offset,

@@ -142,7 +142,7 @@ pub(super) fn tls(target: &Target, controller: &Controller) -> Item {
         ok_or(controller.is_covered(), Status::Degraded),
         found,
         "TLS code whose secrets can be read",
-        "see below which is not, and why; its connections are counted and not read",
+        "see below what is not covered or not known, and why; its connections are counted and not read",
     )
 }
 

@@ -49,6 +49,8 @@ pub struct Process {
     pub command: String,
     /// Whether it could be looked at.
     pub readable: bool,
+    /// Files that it runs and that were not looked at: there are too many, or they came too late.
+    pub not_looked_at: u64,
     /// The TLS code it runs.
     pub tls: Vec<Code>,
 }
@@ -68,7 +70,7 @@ pub struct Code {
     pub machine: Option<Machine>,
     /// Which function; null where none was found.
     pub function: Option<String>,
-    /// Offset in the file of the function's first instruction; null where none was found.
+    /// Offset in the file of the instruction at which it is tapped; null where none was found.
     pub offset: Option<u64>,
     /// Whether `auditor run` reads its secrets.
     pub covered: bool,
@@ -89,21 +91,24 @@ impl Controller {
 
     fn of(target: String, cgroup: String, inspection: Inspection, kernel: Option<(u32, u32)>) -> Self {
         let Inspection { processes, files_beyond } = inspection;
-        let process = |ProcessCoverage { pid, command, files }| Process {
+        let process = |ProcessCoverage { pid, command, files, not_looked_at }| Process {
             pid,
             command,
             readable: files.is_some(),
+            not_looked_at,
             tls: files.iter().flatten().flat_map(|file| codes(file, kernel)).collect(),
         };
         let processes = processes.into_iter().map(process).collect();
         Self { target, cgroup, processes, files_beyond }
     }
 
-    /// Whether all TLS code that its processes run is covered, as far as is known.
+    /// Whether all TLS code that its processes run is covered; not, if there is none of which that could be said.
     #[must_use]
     pub fn is_covered(&self) -> bool {
-        let is_covered = |process: &Process| process.readable && process.tls.iter().all(|code| code.covered);
-        self.files_beyond == 0 && self.processes.iter().all(is_covered)
+        let is_covered = |process: &Process| {
+            process.readable && process.not_looked_at == 0 && process.tls.iter().all(|code| code.covered)
+        };
+        self.files_beyond == 0 && !self.processes.is_empty() && self.processes.iter().all(is_covered)
     }
 }
 
@@ -153,8 +158,12 @@ impl fmt::Display for Controller {
             writeln!(f, "  process {} ({})", process.pid, Plain(&process.command))?;
             match process.tls.as_slice() {
                 _ if !process.readable => writeln!(f, "    UNKNOWN      it cannot be looked at")?,
+                [] if process.not_looked_at > 0 => {}
                 [] => writeln!(f, "    no TLS       it runs no TLS code that is known")?,
                 codes => codes.iter().try_for_each(|code| code.fmt(f))?,
+            }
+            if process.not_looked_at > 0 {
+                writeln!(f, "    UNKNOWN      {} files were not looked at", process.not_looked_at)?;
             }
         }
         if self.files_beyond > 0 {
@@ -219,6 +228,7 @@ mod tests {
             pid,
             command: format!("p\u{1b}{pid}"),
             files: files.clone(),
+            not_looked_at: 0,
         };
         let processes = (1..).zip(files).map(process).collect();
         let inspection = Inspection { processes, files_beyond: 0 };
@@ -261,11 +271,16 @@ port 443: cgroup /ingress
             let controller = controller(files, kernel);
             assert_eq!(controller.is_covered(), expected, "{controller}");
         };
-        check(&[], (6, 1), true);
+        check(&[], (6, 1), false);
         check(&[library(), Some(vec![])], (5, 15), true);
         check(&[library()], (5, 14), false);
         check(&[library(), None], (6, 1), false);
-        let beyond = Controller { files_beyond: 1, ..controller(&[], (6, 1)) };
+        let mut unseen = controller(&[library(), Some(vec![])], (6, 1));
+        unseen.processes[1].not_looked_at = 2;
+        assert!(!unseen.is_covered(), "{unseen}");
+        let text = unseen.to_string();
+        assert!(text.ends_with("(p\\u{1b}2)\n    UNKNOWN      2 files were not looked at\n"), "{text}");
+        let beyond = Controller { files_beyond: 1, ..controller(&[library()], (6, 1)) };
         assert!(!beyond.is_covered() && beyond.to_string().contains("1 mappings"), "{beyond}");
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path, sink: &mut dyn FnMut(Record<'_>)) -> Result<Logg
 }
 
 /// Says what of a capture's own secrets could not be read, and whether there were too many of all.
-pub(super) fn warn(capture: &Path, counters: &Counters, secrets: &store::Counts) {
+pub(super) fn warn(capture: &Path, counters: &Counters, limits: Limits, secrets: &store::Counts) {
     let file = capture.display();
     if let Some((block, line)) = counters.first_malformed_key_line {
         let lines = counters.malformed_key_lines;
@@ -82,7 +82,7 @@ pub(super) fn warn(capture: &Path, counters: &Counters, secrets: &store::Counts)
     if secrets.evicted > 0 {
         let connections = secrets.evicted;
         warn!(
-            limit = LIMITS.connections,
+            limit = limits.connections,
             connections, "There are the secrets of too many connections; the first were dropped"
         );
     }

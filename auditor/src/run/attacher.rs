@@ -224,9 +224,7 @@ impl Attacher<'_> {
         let mut polled = vec![PollFd::new(decoder.channel.as_fd(), PollFlags::empty())];
         polled.extend(readable.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let end = taps().filter_map(|(_, _, taps)| taps.due()).fold(end, Instant::min);
-        let left = end.saturating_duration_since(Instant::now());
-        poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO))
-            .map_err(system("wait"))?;
+        poll(&mut polled, until(end.saturating_duration_since(Instant::now()))).map_err(system("wait"))?;
         Ok(polled.first().is_some_and(|channel| channel.any().unwrap_or_default()))
     }
 
@@ -308,6 +306,12 @@ impl Attacher<'_> {
     }
 }
 
+/// At least as long: what is due is not asked for over and over within the last millisecond.
+fn until(left: Duration) -> PollTimeout {
+    let up = left.saturating_add(Duration::from_nanos(999_999));
+    PollTimeout::try_from(up).unwrap_or(PollTimeout::MAX)
+}
+
 /// An error if two cgroups have sockets in common.
 fn check_apart(directories: &[&Path]) -> Result<(), RunError> {
     for (place, inner) in directories.iter().enumerate() {
@@ -327,6 +331,13 @@ fn exists(directory: &PathBuf, id: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_never_shorter_than_asked_for() {
+        for (micros, millis) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2), (4_999_999, 5000)] {
+            assert_eq!(until(Duration::from_micros(micros)).as_millis(), Some(millis), "{micros}");
+        }
+    }
 
     #[test]
     fn targets_have_no_sockets_in_common() {

@@ -17,13 +17,19 @@ const MAX_FILES: usize = 256;
 
 /// When to look, after a program has begun to run, milliseconds.
 const MOMENTS: [u64; 6] = [0, 5, 20, 60, 150, 400];
-/// Most looks of this kind between two regular ones: a controller that runs programs all the time costs no more.
-const MAX_LOOKS: u32 = 24;
+/// Looks of this kind between two regular ones that follow each other so closely.
+const MAX_CLOSE: u32 = 24;
+/// Between two of those that come after: a controller that runs programs all the time costs no more.
+const SPACE: Duration = Duration::from_millis(100);
+
+/// Looks that are taken for the first, if there is so much to look at.
+const FIRST: u32 = 6;
 
 /// The tap of an attachment, and what was last said of it.
 #[derive(Debug, Default)]
 pub(super) struct Taps {
     watch: Watch,
+    looked: bool,
     told: Coverage,
     failing: bool,
     execs: Option<Execs>,
@@ -37,6 +43,8 @@ struct Burst {
     begun: Option<(Instant, usize)>,
     /// Looks taken since the last regular one.
     taken: u32,
+    /// The last one.
+    last: Option<Instant>,
 }
 
 impl Burst {
@@ -51,8 +59,10 @@ impl Burst {
 
     /// When the next look is due, if there is one.
     fn due(&self) -> Option<Instant> {
-        let (begun, looks) = self.begun.filter(|_| self.taken < MAX_LOOKS)?;
-        Some(begun + Duration::from_millis(*MOMENTS.get(looks)?))
+        let (begun, looks) = self.begun?;
+        let due = begun + Duration::from_millis(*MOMENTS.get(looks)?);
+        let spaced = self.last.filter(|_| self.taken >= MAX_CLOSE).map(|last| last + SPACE);
+        Some(spaced.map_or(due, |spaced| due.max(spaced)))
     }
 
     /// Whether to look at `now`.
@@ -61,6 +71,7 @@ impl Burst {
         if is_due && let Some((_, looks)) = &mut self.begun {
             *looks += 1;
             self.taken += 1;
+            self.last = Some(now);
         }
         is_due
     }
@@ -101,7 +112,14 @@ impl Taps {
 
     /// Looks what runs now and taps it. Gives what to say, if there is anything new.
     pub(super) fn look(&mut self, attachment: &mut Attachment) -> Option<Coverage> {
-        let looked = self.watch.look(attachment);
+        let first = !std::mem::replace(&mut self.looked, true);
+        let mut looked = self.watch.look(attachment);
+        // A look ends soon; the first, which comes before anyone is told that the cgroup is seen, is given more time.
+        for _ in 1..FIRST {
+            if first && looked.is_ok() && self.watch.is_waiting() {
+                looked = self.watch.look(attachment);
+            }
+        }
         // A cgroup that has just gone is noticed elsewhere.
         if let Err(error) = looked {
             if !std::mem::replace(&mut self.failing, true) {
@@ -156,6 +174,19 @@ pub(super) fn not_covered(coverage: &Coverage, before: &Coverage) -> Vec<String>
     if coverage.files_beyond > before.files_beyond {
         sentences.push("processes run more files than are looked at for TLS code".to_owned());
     }
+    if coverage.cut_processes > before.cut_processes {
+        sentences
+            .push(format!("{} processes map more than is looked at for TLS code", coverage.cut_processes));
+    }
+    if coverage.files_waiting > 0 && before.files_waiting == 0 {
+        sentences.push(format!(
+            "{} files could not be looked at for TLS code yet: there was no time",
+            coverage.files_waiting
+        ));
+    }
+    if coverage.problems_beyond > 0 && before.problems_beyond == 0 {
+        sentences.push(format!("the TLS code in {} more files is not covered", coverage.problems_beyond));
+    }
     sentences
 }
 
@@ -181,9 +212,28 @@ mod tests {
             burst.begin(at(ms));
             taken += u32::from(burst.take(at(ms)));
         }
-        assert_eq!(taken, MAX_LOOKS - 6);
+        assert_eq!(taken, MAX_CLOSE - 6 + 9, "every tenth of a second after the first");
         burst.renew();
         assert!(burst.take(at(2000)));
+    }
+
+    /// As the entry script of nginx's own image: some thirty programs in a second, and then the controller, whose libraries
+    /// are mapped a few milliseconds after the kernel tells of it.
+    #[test]
+    fn the_program_at_the_end_of_a_start_script_is_looked_at() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut burst = Burst::default();
+        let mut looks = Vec::new();
+        for ms in 0..900 {
+            if ms % 20 == 0 && ms <= 600 {
+                burst.begin(at(ms));
+            }
+            if burst.take(at(ms)) {
+                looks.push(ms);
+            }
+        }
+        assert!(looks.iter().any(|ms| *ms > 600), "the last program begins at 600: looked at {looks:?}");
     }
 
     #[test]
@@ -202,7 +252,10 @@ mod tests {
                 file("/b", &[Problem::Miss(Miss::OneWitness), Problem::Unreadable { errno: Some(13) }]),
             ],
             unreadable_processes: 2,
-            files_beyond: 0,
+            cut_processes: 1,
+            files_waiting: 3,
+            problems_beyond: 4,
+            ..Coverage::default()
         };
         assert_eq!(
             not_covered(&now, &before),
@@ -210,6 +263,9 @@ mod tests {
                 "the TLS code in /b is not covered: it holds TLS code, but the function that offers secrets could not be told for certain",
                 "the TLS code in /b is not covered: the file cannot be read: Permission denied (os error 13)",
                 "2 processes cannot be looked at for TLS code",
+                "1 processes map more than is looked at for TLS code",
+                "3 files could not be looked at for TLS code yet: there was no time",
+                "the TLS code in 4 more files is not covered",
             ]
         );
         assert_eq!(not_covered(&now, &now), Vec::<String>::new());

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::cgroup;
 use auditor::capture::kernel::attach::PROGRAMS;
-use auditor::target::Host;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -34,55 +34,29 @@ fn wait(what: &str, mut until: impl FnMut() -> bool) {
 }
 
 /// A cgroup, removed at the end.
-pub(crate) struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(cgroup::Directory);
 
 impl Cgroup {
     pub(crate) fn new(name: &str) -> Option<Self> {
         if PROGRAMS.is_empty() {
             return skip(name, "built without the kernel programs");
         }
-        if !nix::unistd::geteuid().is_root() {
-            return skip(name, "needs root");
-        }
-        let Ok(mount) = Host::default().cgroup_mount() else {
-            return skip(name, "no cgroup v2 tree is mounted");
-        };
-        let path = mount.path.join(format!("auditor-test-{}-{name}", std::process::id()));
-        match fs::create_dir(&path) {
-            Ok(()) => Some(Self(path)),
-            Err(error) => skip(name, &format!("cannot create a cgroup: {error}")),
+        match cgroup::Directory::new(name) {
+            Ok(directory) => Some(Self(directory)),
+            Err(why) => skip(name, &why),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn pids(&self) -> BTreeSet<u32> {
-        let text = fs::read_to_string(self.0.join("cgroup.procs")).unwrap();
-        text.lines().map(|line| line.parse().unwrap()).collect()
+        self.0.path()
     }
 
     /// Starts a program in the cgroup.
     fn start(&self, script: &str, arguments: &[&str]) -> Child {
-        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.0.display());
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.path().display());
         let mut command = Command::new("bash");
         command.arg("-c").arg(enter).arg("bash").args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let started = Instant::now();
-        // What was killed needs a moment to leave.
-        while let Err(error) = fs::remove_dir(&self.0) {
-            if started.elapsed() > LONG {
-                let _ = writeln!(stderr(), "left behind: {}: {error}", self.0.display());
-                return;
-            }
-            std::thread::sleep(PAUSE);
-        }
     }
 }
 
@@ -174,8 +148,8 @@ impl Server {
 
 impl Cgroup {
     fn pids_of(path: &Path) -> BTreeSet<u32> {
-        let cgroup = std::mem::ManuallyDrop::new(Self(path.to_owned()));
-        cgroup.pids()
+        let text = fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
     }
 }
 
@@ -233,23 +207,41 @@ fn make_certificate(folder: &Path) -> Option<()> {
 /// A program that calls the function with nonsense, when told to.
 pub(crate) struct Liar {
     process: Child,
-    _folder: TempDir,
+    file: LiarFile,
+}
+
+/// The program when it does not run.
+pub(crate) struct LiarFile(std::rc::Rc<TempDir>);
+
+impl LiarFile {
+    pub(crate) fn program(&self) -> PathBuf {
+        self.0.path().join("liar")
+    }
+
+    pub(crate) fn start(self, cgroup: &Cgroup) -> Liar {
+        let mut process = cgroup.start("exec \"$1\"", &[self.program().to_str().unwrap()]);
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Liar { process, file: self }
+    }
 }
 
 impl Liar {
     pub(crate) fn start(cgroup: &Cgroup) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let program = folder.path().join("liar");
+        let file = LiarFile(std::rc::Rc::new(TempDir::new().unwrap()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tap/liar.c");
-        match Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status() {
+        match Command::new("cc").args(["-O2", "-o"]).arg(file.program()).arg(source).status() {
             Ok(status) => assert!(status.success()),
             Err(error) => return skip("liar", &format!("cc: {error}")),
         }
-        let mut process = cgroup.start("exec \"$1\"", &[program.to_str().unwrap()]);
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Some(Self { process, _folder: folder })
+        Some(file.start(cgroup))
+    }
+
+    /// Ends it without letting it work.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn end(self) -> LiarFile {
+        LiarFile(std::rc::Rc::clone(&self.file.0))
     }
 
     /// Lets it do its work, to the end.

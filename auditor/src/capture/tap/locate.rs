@@ -115,7 +115,7 @@ impl fmt::Display for Convention {
 /// A place for a uprobe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct TapPoint {
-    /// Offset in the file of the function's first instruction.
+    /// Offset in the file of the function's first instruction; in Go, of the first behind the look for room on the stack.
     pub offset: u64,
     /// The instruction set.
     pub machine: Machine,

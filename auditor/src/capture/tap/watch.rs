@@ -2,23 +2,26 @@
 //!
 //! Each [`Watch::look`] takes a census of the files they run, looks into those that are new, taps what it finds and takes away
 //! what has long been in use no more. A probe is on the file: what forks or starts later from the same file is covered
-//! from its first handshake. What was found in a file is remembered by the file's hash, so that the same library in
+//! from its first handshake. A file that is changed in place has its probes taken away first of all: the kernel writes them into
+//! whatever stands there now. What was found in a file is remembered by the file's hash, so that the same library in
 //! another image is not searched again. Produces [`Coverage`]: every file with TLS code, tapped or not, and why.
 
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
 pub use report::{Coverage, FileCoverage, Inspection, Problem, ProcessCoverage, Refusal};
 
 use super::locate::{Located, MAX_FILE, Miss, TapPoint, locate};
-use super::processes::{FileId, Mapped, census, running};
+use super::processes::{self, FileId, Mapped, census, running};
 use crate::capture::kernel::attach::Attachment;
 use crate::capture::kernel::tap::Tap;
 use crate::capture::sockets::SocketsError;
@@ -27,10 +30,20 @@ use crate::capture::sockets::SocketsError;
 const MAX_REMEMBERED: usize = 256;
 /// Bytes of new files that are read in one look, so that a look ends soon; at least one file is.
 const MAX_READ: u64 = 256 << 20;
-/// Looks for which a file that no process runs stays tapped: a controller that is started again is covered from its start.
-const GRACE: u32 = 60;
-/// Attempts to open a file that could not be, before it is told.
-const ATTEMPTS: u32 = 3;
+/// How long one look goes on to new files; what is left comes first in the next.
+const TIME: Duration = Duration::from_millis(500);
+/// Files that are open at once to be looked into.
+const BATCH: usize = 64;
+/// How long a file that no process runs stays tapped: a controller that is started again is covered from its start.
+const GRACE: Duration = Duration::from_secs(60);
+/// How long it is tried to open a file that could not be, before it is told.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a file may be changed in place and is tapped again.
+const MAX_CHANGES: u32 = 8;
+/// Files of one process that are not covered and told one by one.
+const MAX_PROBLEMS: u32 = 16;
+/// The start of every file with code (System V ABI, ELF header).
+const MAGIC: [u8; 4] = *b"\x7fELF";
 
 /// SHA-256 of a file.
 type Hash = [u8; 32];
@@ -40,24 +53,38 @@ type Hash = [u8; 32];
 pub struct Watch {
     files: BTreeMap<FileId, Known>,
     remembered: BTreeMap<Hash, Arc<Located>>,
+    /// New files that there was no time for, the oldest first.
+    waiting: Vec<FileId>,
     unreadable: u64,
     beyond: u64,
+    cut: u64,
 }
+
+/// What changes with a file's content.
+type Stamp = (u64, (i64, i64), (i64, i64));
 
 /// A file that was looked into, or could not be.
 #[derive(Debug)]
 struct Known {
     path: String,
     processes: u32,
-    /// Looks since it was last in use.
-    unused: u32,
+    /// A process that runs it.
+    owner: Option<u32>,
+    /// Since when no process runs it.
+    unused: Option<Instant>,
     hash: Option<Hash>,
-    /// Kept open as long as it is tapped: its inode is not given to another file meanwhile.
-    file: Option<File>,
+    /// Kept open, with what it was, as long as it is tapped: its inode is not given to another file meanwhile. One that was
+    /// changed stays open as well, for it may be changed further.
+    file: Option<(File, Stamp)>,
     /// None: not tapped, only looked for.
     taps: Vec<(TapPoint, Option<Tap>)>,
     problems: Vec<Problem>,
-    attempts: u32,
+    /// Since when it could not be opened.
+    failing: Option<Instant>,
+    /// Whether there is nothing more to find out.
+    settled: bool,
+    /// How often it was changed in place.
+    changes: u32,
 }
 
 impl Watch {
@@ -68,14 +95,19 @@ impl Watch {
     pub fn inspect(cgroup: &Path) -> Result<Inspection, SocketsError> {
         let mut watch = Self::default();
         let census = census(cgroup)?;
-        for (id, mapped) in &census.files {
-            let (known, _) = watch.examine(None, *id, mapped, ATTEMPTS);
-            watch.files.insert(*id, known);
+        let files: Vec<_> = census.files.iter().map(|(id, mapped)| (*id, mapped)).collect();
+        for batch in files.chunks(BATCH) {
+            for ((id, mapped), file) in batch.iter().zip(processes::open(batch)) {
+                watch.examine(None, *id, mapped, file);
+            }
         }
         let of = |id: &FileId| watch.files.get(id).filter(|known| known.matters()).map(Known::coverage);
         let processes = running(cgroup)?.into_iter().map(|process| ProcessCoverage {
             pid: process.pid,
             command: process.command,
+            // What has begun to run since the census, and what is beyond the bounds.
+            not_looked_at: u64::from(process.cut)
+                + process.files.iter().flatten().filter(|id| !watch.files.contains_key(id)).count() as u64,
             files: process.files.map(|files| files.iter().filter_map(of).collect()),
         });
         Ok(Inspection { processes: processes.collect(), files_beyond: census.beyond })
@@ -86,44 +118,103 @@ impl Watch {
     /// # Errors
     /// When the cgroup cannot be read: nothing changes then.
     pub fn look(&mut self, attachment: &mut Attachment) -> Result<(), SocketsError> {
+        self.untap_changed(attachment);
         let census = census(attachment.cgroup())?;
-        (self.unreadable, self.beyond) = (census.unreadable, census.beyond);
+        (self.unreadable, self.beyond, self.cut) = (census.unreadable, census.beyond, census.cut);
+        let now = Instant::now();
         for (id, known) in &mut self.files {
             let mapped = census.files.get(id);
             known.processes = mapped.map_or(0, |mapped| mapped.processes);
-            known.unused = if mapped.is_some() { 0 } else { known.unused.saturating_add(1) };
+            known.owner = mapped.and_then(Mapped::owner);
+            known.unused = if mapped.is_some() { None } else { known.unused.or(Some(now)) };
         }
-        self.take_away(attachment);
-        let mut read = 0;
-        for (id, mapped) in &census.files {
-            let settled =
-                self.files.get(id).is_some_and(|known| known.attempts == 0 || known.attempts >= ATTEMPTS);
-            if settled || read >= MAX_READ {
+        self.take_away(attachment, now);
+        let mut wanted = std::mem::take(&mut self.waiting);
+        let waited: BTreeSet<FileId> = wanted.iter().copied().collect();
+        wanted.extend(census.files.keys().filter(|id| !waited.contains(id)));
+        let is_settled = |id: &FileId| self.files.get(id).is_some_and(|known| known.settled);
+        let wanted: Vec<(FileId, &Mapped)> = wanted
+            .iter()
+            .filter(|id| !is_settled(id))
+            .filter_map(|id| Some((*id, census.files.get(id)?)))
+            .collect();
+        let (mut read, mut looked) = (0, 0);
+        for batch in wanted.chunks(BATCH) {
+            let is_over = |read| read >= MAX_READ || now.elapsed() >= TIME;
+            if looked > 0 && is_over(read) {
+                break;
+            }
+            for ((id, mapped), file) in batch.iter().zip(processes::open(batch)) {
+                if looked > 0 && is_over(read) {
+                    break;
+                }
+                read += self.examine(Some(attachment), *id, mapped, file);
+                looked += 1;
+            }
+        }
+        self.waiting = wanted.iter().skip(looked).map(|(id, _)| *id).collect();
+        Ok(())
+    }
+
+    /// Takes the probes from files that are not what they were.
+    fn untap_changed(&mut self, attachment: &mut Attachment) {
+        for known in self.files.values_mut() {
+            if known
+                .file
+                .as_ref()
+                .is_none_or(|(file, stamp)| self::stamp(file).is_ok_and(|now| now == *stamp))
+            {
                 continue;
             }
-            let attempts = self.files.get(id).map_or(0, |known| known.attempts);
-            let (known, bytes) = self.examine(Some(attachment), *id, mapped, attempts);
-            read += bytes;
-            self.files.insert(*id, known);
+            untap(attachment, std::mem::take(&mut known.taps));
+            known.changes = known.changes.saturating_add(1);
+            known.problems = vec![Problem::Rewritten];
+            known.hash = None;
+            known.settled = known.changes > MAX_CHANGES;
+            if known.settled {
+                known.file = None;
+            }
         }
-        Ok(())
+    }
+
+    /// Whether there are files that there was no time for yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// What is tapped, and what cannot be.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        let in_use = self.files.values().filter(|known| known.processes > 0 && known.matters());
-        let files = in_use.map(Known::coverage);
-        Coverage { files: files.collect(), unreadable_processes: self.unreadable, files_beyond: self.beyond }
+        let mut by_process: BTreeMap<Option<u32>, u32> = BTreeMap::new();
+        let mut coverage = Coverage {
+            files: Vec::new(),
+            unreadable_processes: self.unreadable,
+            files_beyond: self.beyond,
+            cut_processes: self.cut,
+            files_waiting: self.waiting.len() as u64,
+            problems_beyond: 0,
+        };
+        for known in self.files.values().filter(|known| known.processes > 0 && known.matters()) {
+            if known.taps.is_empty() {
+                let told = by_process.entry(known.owner).or_default();
+                *told += 1;
+                if *told > MAX_PROBLEMS {
+                    coverage.problems_beyond += 1;
+                    continue;
+                }
+            }
+            coverage.files.push(known.coverage());
+        }
+        coverage
     }
 
-    fn take_away(&mut self, attachment: &mut Attachment) {
-        let gone = |known: &mut Known| known.unused > GRACE || (known.unused > 0 && known.taps.is_empty());
+    fn take_away(&mut self, attachment: &mut Attachment, now: Instant) {
+        let gone = |known: &mut Known| {
+            known.unused.is_some_and(|since| known.taps.is_empty() || now.duration_since(since) > GRACE)
+        };
         for (_, known) in self.files.extract_if(.., |_, known| gone(known)) {
-            for tap in known.taps.into_iter().filter_map(|(_, tap)| tap) {
-                // A probe that the kernel does not know any more is away as well.
-                let _ = attachment.untap(tap);
-            }
+            untap(attachment, known.taps);
         }
     }
 
@@ -133,28 +224,43 @@ impl Watch {
         mut attachment: Option<&mut Attachment>,
         id: FileId,
         mapped: &Mapped,
-        attempts: u32,
-    ) -> (Known, u64) {
+        file: io::Result<File>,
+    ) -> u64 {
+        let before = self.files.remove(&id);
+        let changes = before.as_ref().map_or(0, |known| known.changes);
         let mut known = Known {
             path: report::shown(&mapped.path),
             processes: mapped.processes,
-            unused: 0,
+            owner: mapped.owner(),
+            unused: None,
             hash: None,
             file: None,
             taps: Vec::new(),
             problems: Vec::new(),
-            attempts: 0,
+            failing: None,
+            settled: true,
+            changes,
         };
-        let (file, bytes) = match mapped.open(id).and_then(|file| Ok((read(&file)?, file))) {
-            Ok((Some(bytes), file)) => (file, bytes),
-            Ok((None, _)) => {
-                known.problems.push(Problem::Miss(Miss::TooLarge));
-                return (known, 0);
+        if changes > 0 {
+            known.problems.push(Problem::Rewritten);
+        }
+        // What it was is asked before it is read.
+        let opened = file.and_then(|file| Ok((stamp(&file)?, read(&file)?, file)));
+        let (stamp, bytes, file) = match opened {
+            Ok((stamp, Ok(bytes), file)) => (stamp, bytes, file),
+            Ok((stamp, Err(miss), file)) => {
+                known.problems.push(Problem::Miss(miss));
+                known.file = (changes > 0).then_some((file, stamp));
+                self.files.insert(id, known);
+                return 0;
             }
             Err(error) => {
-                known.attempts = attempts + 1;
+                let since = before.and_then(|known| known.failing).unwrap_or_else(Instant::now);
+                known.failing = Some(since);
+                known.settled = attachment.is_none() || since.elapsed() >= PATIENCE;
                 known.problems.push(Problem::Unreadable { errno: error.raw_os_error() });
-                return (known, 0);
+                self.files.insert(id, known);
+                return 0;
             }
         };
         let hash: Hash = Sha256::digest(&bytes).into();
@@ -170,8 +276,10 @@ impl Watch {
         if located.points.is_empty() && located.misses.is_empty() && report::is_tls_library(&mapped.path) {
             known.problems.push(Problem::UnknownLibrary);
         }
-        known.file = (!known.taps.is_empty()).then_some(file);
-        (known, bytes.len() as u64)
+        let is_kept = attachment.is_some() && (changes > 0 || !known.taps.is_empty());
+        known.file = is_kept.then_some((file, stamp));
+        self.files.insert(id, known);
+        bytes.len() as u64
     }
 
     fn located(&mut self, hash: Hash, bytes: &[u8]) -> Arc<Located> {
@@ -201,18 +309,36 @@ impl Known {
 
     /// Whether there is something to say about it. What could not be opened may be gone already: told once it is sure.
     fn matters(&self) -> bool {
-        !self.taps.is_empty()
-            || (!self.problems.is_empty() && (self.attempts == 0 || self.attempts >= ATTEMPTS))
+        !self.taps.is_empty() || (!self.problems.is_empty() && self.settled)
     }
 }
 
-/// The whole file; none if it is beyond the bound. Read, not mapped: a mapped file that is cut short kills who reads it.
-fn read(file: &File) -> io::Result<Option<Vec<u8>>> {
+fn untap(attachment: &mut Attachment, taps: Vec<(TapPoint, Option<Tap>)>) {
+    for tap in taps.into_iter().filter_map(|(_, tap)| tap) {
+        // A probe that the kernel does not know any more is away as well.
+        let _ = attachment.untap(tap);
+    }
+}
+
+fn stamp(file: &File) -> io::Result<Stamp> {
+    let now = file.metadata()?;
+    Ok((now.len(), (now.mtime(), now.mtime_nsec()), (now.ctime(), now.ctime_nsec())))
+}
+
+/// The whole file, if it is an ELF file within the bound. Read, not mapped: a mapped file that is cut short kills who reads it.
+fn read(mut file: &File) -> io::Result<Result<Vec<u8>, Miss>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Ok(None);
+        return Ok(Err(Miss::TooLarge));
     }
+    // Before there is memory for all of it.
+    let mut start = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start != MAGIC {
+        return Ok(Err(Miss::NotElf));
+    }
+    file.rewind()?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Ok(bytes))
 }

@@ -2,7 +2,7 @@
 
 use super::{ClientRandom, Label, Secret};
 
-/// The longest line that is read. The longest with a meaning here has 31 + 1 + 64 + 1 + 96 bytes.
+/// What is read of a line. The longest with a meaning here has 31 + 1 + 64 + 1 + 96 bytes.
 const MAX_LINE: usize = 512;
 
 /// What the lines were. Every line is in exactly one place.
@@ -88,17 +88,15 @@ impl KeyLog {
             // Allocated once: growing would leave copies of secrets behind.
             self.line.reserve_exact(MAX_LINE);
         }
-        if self.line.len() + bytes.len() > MAX_LINE {
-            self.too_long = true;
-        } else {
-            self.line.extend_from_slice(bytes);
-        }
+        let room = MAX_LINE - self.line.len();
+        self.too_long |= bytes.len() > room;
+        self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn end_line(&mut self, out: &mut impl FnMut(ClientRandom, Label, Secret)) {
         let mut line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.too_long) {
-            self.counts.malformed();
+            self.read_start(&line);
         } else {
             self.read(&line, out);
         }
@@ -106,7 +104,22 @@ impl KeyLog {
         self.line = line;
     }
 
+    /// Tells a line that is longer than is read by how it starts: it holds no secret that is known here.
+    fn read_start(&mut self, line: &[u8]) {
+        let name = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        if line.starts_with(b"#") {
+            self.counts.blank += 1;
+        } else if is_name(name) && Label::from_name(name).is_none() && name.len() < line.len() {
+            self.counts.ignored += 1;
+        } else {
+            self.counts.malformed();
+        }
+    }
+
     fn read(&mut self, line: &[u8], out: &mut impl FnMut(ClientRandom, Label, Secret)) {
+        if let Some(start) = line.get(..MAX_LINE).filter(|_| line.len() > MAX_LINE) {
+            return self.read_start(start);
+        }
         let line = line.trim_ascii_end();
         if line.is_empty() || line.starts_with(b"#") {
             self.counts.blank += 1;
@@ -120,9 +133,7 @@ impl KeyLog {
             return;
         };
         let Some(label) = Label::from_name(name) else {
-            let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-            let known_form = name.iter().all(is_name) && !name.is_empty();
-            if known_form {
+            if is_name(name) {
                 self.counts.ignored += 1;
             } else {
                 self.counts.malformed();
@@ -141,6 +152,12 @@ impl KeyLog {
             _ => self.counts.malformed(),
         }
     }
+}
+
+/// Whether it has the form of a label.
+fn is_name(name: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    name.iter().all(fits) && !name.is_empty()
 }
 
 /// Reads hexadecimal digits of either case into `out` and tells how many bytes they were.
@@ -202,6 +219,26 @@ mod tests {
         );
         let first_malformed = Some(7); // A name and a random value, and no secret.
         assert_eq!(expected.1, Counts { secrets: 3, ignored: 2, blank: 2, malformed: 5, first_malformed });
+        for at in 0..text.len() {
+            let (one, two) = text.as_bytes().split_at(at);
+            assert_eq!(read(&[one, two]), expected, "{at}");
+        }
+    }
+
+    /// `ECH_CONFIG` holds a whole configuration, a comment anything (draft-ietf-tls-keylogfile, 2).
+    #[test]
+    fn a_long_line_is_the_same_in_any_pieces() {
+        let secret = "ab".repeat(48);
+        let text = format!(
+            "ECH_CONFIG {RANDOM} {}\n# {}\nCLIENT_RANDOM {RANDOM} {}\nCLIENT_RANDOM {RANDOM} {secret}\n",
+            "ab".repeat(300),
+            "x".repeat(600),
+            "ab".repeat(250),
+        );
+        let expected = read(&[text.as_bytes()]);
+        assert_eq!(expected.0, [(Label::Master, 48)]);
+        let first_malformed = Some(3);
+        assert_eq!(expected.1, Counts { secrets: 1, ignored: 1, blank: 1, malformed: 1, first_malformed });
         for at in 0..text.len() {
             let (one, two) = text.as_bytes().split_at(at);
             assert_eq!(read(&[one, two]), expected, "{at}");

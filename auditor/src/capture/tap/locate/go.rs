@@ -6,7 +6,7 @@
 
 mod table;
 
-use super::code::{self, Op};
+use super::code::{self, Op, Register};
 use super::image::Image;
 use super::{Convention, Library, Linkage, Machine, Miss, TapPoint};
 use table::{Layout, Table};
@@ -15,6 +15,10 @@ use table::{Layout, Table};
 const NAME: &[u8] = b"tls.(*Config).writeKeyLog\0";
 /// Functions that are tapped in one file.
 const MAX_POINTS: usize = 4;
+/// Instructions with which a function looks for room on its stack; three or four, six where its frame is huge.
+const MAX_CHECK: usize = 8;
+/// Instructions that ask for more stack: each argument is saved, and loaded again.
+const MAX_MORE: usize = 40;
 
 /// Looks for the function.
 pub(super) fn find(image: &Image<'_>) -> Result<Vec<TapPoint>, Miss> {
@@ -33,7 +37,7 @@ pub(super) fn find(image: &Image<'_>) -> Result<Vec<TapPoint>, Miss> {
             return Err(Miss::GoStackArguments);
         }
         points.push(TapPoint {
-            offset: image.file_offset(address).ok_or(Miss::GoTable)?,
+            offset: image.file_offset(behind_stack_check(image, address)).ok_or(Miss::GoTable)?,
             machine: image.machine,
             library: Library::Go,
             linkage: Linkage::Static,
@@ -41,6 +45,50 @@ pub(super) fn find(image: &Image<'_>) -> Result<Vec<TapPoint>, Miss> {
         });
     }
     if points.is_empty() { Err(Miss::GoTable) } else { Ok(points) }
+}
+
+/// Behind the look for room on the stack, with which all but the smallest functions begin. Where there is not enough, or the
+/// scheduler wants the goroutine to pause, `runtime.morestack` is called and the function entered anew: a probe on its first
+/// instruction is hit twice by one call. Arguments are still where they were on entry (cmd/compile/abi-internal.md: the
+/// prologue has registers of its own).
+fn behind_stack_check(image: &Image<'_>, entry: u64) -> u64 {
+    let (mut address, mut behind) = (entry, entry);
+    for _ in 0..MAX_CHECK {
+        let Some(instruction) = code::decode(image, address) else { break };
+        address = address.wrapping_add(instruction.len);
+        let [op, Op::Nothing, Op::Nothing] = instruction.ops else { break };
+        match op {
+            Op::Nothing => {}
+            Op::Move { to, .. } | Op::Load { to, .. } if is_free(image.machine, to) => {}
+            Op::Branch { target } if leads_back(image, target, entry) => behind = address,
+            _ => break,
+        }
+    }
+    behind
+}
+
+/// Whether a way goes straight through one call and then to the function's entry.
+fn leads_back(image: &Image<'_>, mut address: u64, entry: u64) -> bool {
+    let mut calls = 0;
+    for _ in 0..MAX_MORE {
+        let Some(instruction) = code::decode(image, address) else { return false };
+        address = address.wrapping_add(instruction.len);
+        match instruction.ops.first() {
+            Some(Op::Call { .. }) => calls += 1,
+            Some(Op::Jump { target }) => return calls == 1 && *target == Some(entry),
+            Some(Op::Branch { .. } | Op::End) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether a prologue may use a register: no argument is in it (r12 and r13; x16 and x17).
+fn is_free(machine: Machine, register: Register) -> bool {
+    match machine {
+        Machine::X86_64 => matches!(register, 12 | 13),
+        Machine::Arm64 => matches!(register, 16 | 17),
+    }
 }
 
 /// Where the code begins that the table's offsets count from. The runtime's own description of the program (`moduledata`,

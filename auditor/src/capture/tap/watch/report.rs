@@ -22,6 +22,15 @@ pub struct Coverage {
     pub unreadable_processes: u64,
     /// Mappings of files beyond the bound.
     pub files_beyond: u64,
+    /// Processes of whose mappings only the first were looked at: there are too many.
+    #[serde(default)]
+    pub cut_processes: u64,
+    /// Files that there was no time for yet; they come first in the next look.
+    #[serde(default)]
+    pub files_waiting: u64,
+    /// Files that are not covered and not told one by one: one process runs too many such.
+    #[serde(default)]
+    pub problems_beyond: u64,
 }
 
 /// One file.
@@ -57,6 +66,8 @@ pub struct ProcessCoverage {
     pub command: String,
     /// The files with TLS code that it runs; none if it may not be looked at.
     pub files: Option<Vec<FileCoverage>>,
+    /// Files that it runs and that were not looked at, as far as they were counted.
+    pub not_looked_at: u64,
 }
 
 impl Coverage {
@@ -67,7 +78,15 @@ impl Coverage {
             let of = |file: &FileCoverage| FileCoverage { processes: 0, ..file.clone() };
             let mut files: Vec<_> = coverage.files.iter().map(of).collect();
             files.sort_by(|a, b| (&a.path, &a.sha256).cmp(&(&b.path, &b.sha256)));
-            (files, coverage.unreadable_processes, coverage.files_beyond)
+            let Self {
+                unreadable_processes,
+                files_beyond,
+                cut_processes,
+                files_waiting,
+                problems_beyond,
+                ..
+            } = *coverage;
+            (files, [unreadable_processes, files_beyond, cut_processes, files_waiting, problems_beyond])
         };
         said(self) == said(other)
     }
@@ -79,6 +98,8 @@ impl Coverage {
 pub enum Problem {
     /// Not found in the file.
     Miss(Miss),
+    /// It was changed in place while it was tapped, which can break the processes that run it.
+    Rewritten,
     /// By its name a TLS library, of a kind whose secrets cannot be had.
     UnknownLibrary,
     /// The file could not be read.
@@ -132,6 +153,10 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (text, errno) = match self {
             Self::Miss(miss) => return miss.fmt(f),
+            Self::Rewritten => (
+                "the file was changed in place while it was tapped; the tap was taken away, and it was looked at anew",
+                None,
+            ),
             Self::UnknownLibrary => ("it is a TLS library of a kind whose secrets cannot be had", None),
             Self::Unreadable { errno } => ("the file cannot be read", *errno),
             Self::Refused { what: Refusal::Machine, .. } => ("it is code for another kind of machine", None),
