@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
     /// Do not ask. So it is also where the variable CI is set.
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Also what only `cargo xtask test --all` needs: rustup's nightly toolchain, cargo-fuzz, Chromium.
+    /// Also what only `cargo xtask test --all` and some of `bench` need: rustup's nightly toolchain, cargo-fuzz, Chromium,
+    /// bpftrace.
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -73,9 +74,11 @@ const SERVERS: [Package; 14] = [
     package("util-linux", "setpriv", "ends a test's server when the test dies"),
 ];
 
-/// For what `cargo xtask test --all` tests beyond the rest.
-const LARGE: [Package; 1] =
-    [package("chromium-headless-shell", "chromium-headless-shell", "a browser, as a client")];
+/// For what `cargo xtask test --all` tests, and `bench` compares with, beyond the rest.
+const LARGE: [Package; 2] = [
+    package("chromium-headless-shell", "chromium-headless-shell", "a browser, as a client"),
+    package("bpftrace", "bpftrace", "traps calls of a TLS library, for the benchmark to compare with"),
+];
 
 /// To build bpf-linker.
 const FOR_THE_LINKER: [Package; 5] = [

@@ -14,6 +14,19 @@ use crate::cgroup::Cgroup;
 use crate::entry::LogEntry;
 use crate::process::command;
 
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Config<'a> {
+    /// `http`, or `https` with a `tls` directive among the others.
+    pub scheme: &'a str,
+    /// What stands in each site.
+    pub directives: &'a str,
+    /// Addresses, with a site for each.
+    pub listens: &'a [SocketAddr],
+    /// Whether it writes an access log.
+    pub access_log: bool,
+}
+
 /// A running Caddy.
 #[derive(Debug)]
 pub struct Caddy(Running);
@@ -46,35 +59,29 @@ struct Headers {
 }
 
 impl Caddy {
-    /// Starts Caddy with these directives in a site for each of `listens`, and waits until it listens.
+    /// Starts Caddy and waits until it listens.
     ///
     /// # Errors
     /// It is not installed, refuses the configuration (the error holds what it said), or does not listen in time.
-    pub fn start(cgroup: &Cgroup, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
-        Self::start_by(cgroup, "http", directives, listens)
-    }
-
-    /// The same by `https`, with a `tls` directive among the others.
-    ///
-    /// # Errors
-    /// As for [`Self::start`].
-    pub fn start_by(cgroup: &Cgroup, scheme: &str, directives: &str, listens: &[SocketAddr]) -> Result<Self> {
+    pub fn start(cgroup: &Cgroup, config: &Config<'_>) -> Result<Self> {
+        let Config { scheme, directives, listens, access_log } = *config;
         let directory = TempDir::new()?;
-        let log = directory.path().join(LOG);
+        let log = if access_log {
+            let file = directory.path().join(LOG);
+            format!("\tlog {{\n\t\toutput file {}\n\t\tformat json\n\t}}\n", file.display())
+        } else {
+            String::new()
+        };
         // Without HTTP/3, which is not over TCP.
-        let mut config = String::from(
+        let mut text = String::from(
             "{\n\tadmin off\n\tauto_https off\n\tgrace_period 10s\n\tservers {\n\t\tprotocols h1 h2\n\t}\n}\n",
         );
         for listen in listens {
-            config += &format!(
-                "{scheme}://:{} {{\n\tbind {}\n\tlog {{\n\t\toutput file {}\n\t\tformat json\n\t}}\n{directives}\n}}\n",
-                listen.port(),
-                listen.ip(),
-                log.display()
-            );
+            let (port, ip) = (listen.port(), listen.ip());
+            text += &format!("{scheme}://:{port} {{\n\tbind {ip}\n{log}{directives}\n}}\n");
         }
         let path = directory.path().join("Caddyfile");
-        fs::write(&path, config)?;
+        fs::write(&path, text)?;
         let mut caddy = command("caddy", Some(cgroup));
         caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(&path);
         for name in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {

@@ -42,6 +42,10 @@ pub struct Config<'a> {
     pub backend: SocketAddr,
     /// What is spoken there.
     pub upstream: Upstream,
+    /// Whether it writes an access log.
+    pub access_log: bool,
+    /// Worker threads.
+    pub workers: u32,
 }
 
 /// A running Envoy.
@@ -74,7 +78,8 @@ impl Envoy {
         fs::write(&path, render(config, &directory.path().join(LOG)).to_string())?;
         let mut envoy = command(program, Some(cgroup));
         envoy.arg("--config-path").arg(&path);
-        envoy.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
+        envoy.args(["--concurrency", &config.workers.to_string()]);
+        envoy.args(["--disable-hot-restart", "--log-level", "warning"]);
         Running::start("envoy", directory, &mut envoy, &[config.listen]).map(Self)
     }
 
@@ -120,7 +125,7 @@ fn render(config: &Config<'_>, log: &Path) -> Value {
         "stat_prefix": "http",
         "generate_request_id": false,
         "preserve_external_request_id": true,
-        "access_log": [access_log],
+        "access_log": if config.access_log { json!([access_log]) } else { json!([]) },
         "http_filters": [{"name": "router", "typed_config": {"@type": api("extensions.filters.http.router.v3.Router")}}],
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
             {"match": {"path": "/own"}, "direct_response": {"status": 404, "body": {"inline_string": "not here"}}},

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use harness::auditor::Output;
-use harness::server::caddy::Caddy;
+use harness::server::caddy::{Caddy, Config};
 
 use crate::bed::{Bed, judge, judge_backend};
 use crate::traffic;
@@ -19,7 +19,9 @@ fn check(traffic: impl FnOnce(SocketAddr) -> Result<()>, id: &str) -> Result<Out
         origin = bed.origin.address(),
         dead = bed.dead(),
     );
-    let server = Caddy::start(&bed.cgroup, &directives, &[bed.server()])?;
+    let config =
+        Config { scheme: "http", directives: &directives, listens: &[bed.server()], access_log: true };
+    let server = Caddy::start(&bed.cgroup, &config)?;
     let auditor = bed.audit()?;
     traffic(bed.server())?;
     let log = server.stop()?;

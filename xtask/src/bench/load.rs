@@ -1,41 +1,46 @@
-//! The bench's servers and its load: nginx proxying to nginx, and wrk.
+//! The bench's servers: a controller that proxies to nginx, and the load on them.
 
-use std::fs;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use harness::cgroup::Cgroup;
 use harness::curl::{self, Transfer};
+use harness::identity::Identity;
 use harness::manifests::{Manifests, Route};
 use harness::net::Network;
-use harness::process::{Process, command};
 use harness::server::nginx::{Config, Nginx};
-use harness::wait;
+
+use super::client::{self, Target};
+use super::ingress::{Ingress, Place};
+use super::setting::Setting;
 
 const HOST: &str = "bench.test";
 const PORT: u16 = 18_080;
-/// Connections that wrk keeps busy.
-const CONNECTIONS: &str = "16";
-const SPARE: Duration = Duration::from_secs(30);
+/// What is asked for over TLS before it is known how much the servers can do.
+const FIRST: u64 = 20_000;
 
-/// An ingress, its backend, and their manifests. The servers go before their cgroups.
+/// A controller, its backend, and their manifests. The servers go before their cgroups.
 pub(super) struct Bed {
-    _ingress: Nginx,
+    ingress: Ingress,
     _backend: Nginx,
     cgroup: Cgroup,
     _backend_cgroup: Cgroup,
     manifests: Manifests,
     network: Network,
+    _identity: Identity,
+    setting: Setting,
+    /// Requests of ours that were answered, and how many a second in the last load.
+    answered: Cell<u64>,
+    rate: Cell<Option<f64>>,
 }
 
 impl Bed {
-    /// Starts both; the ingress writes an access log or not, and is otherwise the same.
-    pub(super) fn start(access_log: bool) -> Result<Self> {
+    /// Starts both; the controller writes an access log or not, and is otherwise the same.
+    pub(super) fn start(setting: Setting, access_log: bool) -> Result<Self> {
         let network = Network::claim()?;
-        let (ingress, backend) = (network.socket(1, PORT), network.socket(11, PORT));
+        let (listen, backend) = (network.socket(1, PORT), network.socket(11, PORT));
         let route = Route { host: HOST, path: "/", service: "bench", backend };
         let manifests = Manifests::write("k8s.io/ingress-nginx", &[route])?;
         let backend_cgroup = Cgroup::create("bench-backend")?;
@@ -44,31 +49,33 @@ impl Bed {
             "x".repeat(127)
         );
         let config = Config { http: &http, listens: &[backend], access_log: false, workers: 1 };
-        let backend = Nginx::start(&backend_cgroup, &config)?;
+        let server = Nginx::start(&backend_cgroup, &config)?;
         let cgroup = Cgroup::create("bench-ingress")?;
-        let http = format!(
-            "  keepalive_requests 100000000;\n  keepalive_timeout 600s;\n  \
-             upstream bench {{ server {}; keepalive 64; keepalive_requests 100000000; }}\n  \
-             server {{\n    listen {ingress} backlog=4096;\n    server_name {HOST};\n    \
-             proxy_set_header Host $host;\n    proxy_set_header Connection \"\";\n    \
-             location / {{ proxy_pass http://bench; }}\n    location = /status {{ stub_status; }}\n  }}\n",
-            network.socket(11, PORT)
-        );
-        let config = Config { http: &http, listens: &[ingress], access_log, workers: 1 };
-        let ingress = Nginx::start(&cgroup, &config)?;
+        let identity = Identity::new(&[HOST])?;
+        let place = Place { cgroup: &cgroup, host: HOST, listen, backend, identity: &identity };
+        let ingress = Ingress::start(setting, access_log, place)?;
         Ok(Self {
-            _ingress: ingress,
-            _backend: backend,
+            ingress,
+            _backend: server,
             cgroup,
             _backend_cgroup: backend_cgroup,
             manifests,
             network,
+            _identity: identity,
+            setting,
+            answered: Cell::new(0),
+            rate: Cell::new(None),
         })
     }
 
-    /// The ingress's cgroup: only nginx runs in it.
+    /// The controller's cgroup: nothing else runs in it.
     pub(super) fn cgroup(&self) -> &Cgroup {
         &self.cgroup
+    }
+
+    /// The controller.
+    pub(super) fn ingress(&self) -> &Ingress {
+        &self.ingress
     }
 
     /// The directory of manifests.
@@ -76,30 +83,34 @@ impl Bed {
         self.manifests.path()
     }
 
-    /// Where the ingress listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    /// What clients ask.
+    pub(super) fn target(&self) -> Target<'static> {
+        Target { protocol: self.setting.protocol, host: HOST, address: self.address() }
+    }
+
+    fn address(&self) -> SocketAddr {
         self.network.socket(1, PORT)
     }
 
-    /// Runs wrk for so long; gives how many requests were answered, and how many a second.
+    /// Load for about so long; gives how many requests were answered, and how many a second.
     pub(super) fn load(&self, seconds: u32) -> Result<(u64, f64)> {
-        let output = tempfile::NamedTempFile::new()?;
-        let mut wrk = command("wrk", None);
-        wrk.args(["--threads", "1", "--connections", CONNECTIONS, "--duration", &format!("{seconds}s")]);
-        wrk.args(["--header", &format!("Host: {HOST}")]).arg(format!("http://{}/", self.address()));
-        wrk.stdout(output.reopen()?).stderr(Stdio::inherit());
-        let mut wrk = Process::spawn_as_is("wrk", &mut wrk)?;
-        let limit = Duration::from_secs(u64::from(seconds)) + SPARE;
-        let status = wait::until("wrk to end", limit, || wrk.try_wait())?;
-        let text = fs::read_to_string(output.path())?;
-        if !status.success() || text.contains("Non-2xx") || text.contains("Socket errors") {
-            bail!("wrk met errors: {text}");
-        }
-        parse(&text).with_context(|| format!("wrk said: {text}"))
+        let (requests, rate) = if self.setting.protocol.tls() {
+            client::requests(self.target(), self.rate.get().map_or(FIRST, |rate| enough(rate, seconds)))?
+        } else {
+            client::busy(self.target(), seconds)?
+        };
+        self.answered.set(self.answered.get() + requests);
+        self.rate.set(Some(rate));
+        Ok((requests, rate))
     }
 
-    /// How many requests the ingress has handled in its life, this question included (`ngx_http_stub_status_module`).
+    /// How many requests the controller has handled in its life: over TLS what clients counted, who all waited for their
+    /// answers. In the clear the client leaves in the middle of some, so nginx is asked (`ngx_http_stub_status_module`), and
+    /// counts that question too.
     pub(super) fn handled(&self) -> Result<u64> {
+        if self.setting.protocol.tls() {
+            return Ok(self.answered.get());
+        }
         let mut client = harness::raw::RawClient::connect(self.address())?;
         client
             .send(format!("GET /status HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").as_bytes())?;
@@ -111,34 +122,23 @@ impl Bed {
 
     /// One request, to see that all is well.
     pub(super) fn try_once(&self) -> Result<()> {
-        let responses = curl::run(self.address(), &[Transfer::get(format!("http://{HOST}/"), "bench")])?;
+        let scheme = if self.setting.protocol.tls() { "https" } else { "http" };
+        let transfer = Transfer::get(format!("{scheme}://{HOST}/"), "bench").with(&["--insecure"]);
+        let responses = curl::run(self.address(), &[transfer])?;
         if responses.iter().any(|response| response.status != 200) {
             bail!("the ingress does not serve: {responses:?}");
         }
+        self.answered.set(self.answered.get() + 1);
         Ok(())
     }
-
-    /// A request as wrk sends it.
-    pub(super) fn request() -> String {
-        format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")
-    }
 }
 
-/// `  81234 requests in 2.00s, 20.1MB read` and `Requests/sec:  40617.00`.
-fn parse(text: &str) -> Option<(u64, f64)> {
-    let count = text.lines().find(|line| line.contains(" requests in "))?.split_whitespace().next()?;
-    let rate = text.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"))?;
-    Some((count.parse().ok()?, rate.trim().parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_wrk_says() {
-        let text = "  2 threads\n  81234 requests in 2.00s, 20.1MB read\nRequests/sec:  40617.00\nTransfer/sec: 1MB\n";
-        assert_eq!(parse(text), Some((81_234, 40_617.0)));
-        assert_eq!(parse("nothing"), None);
-    }
+/// Requests for so many seconds at this rate.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and far below 2^52 requests"
+)]
+fn enough(rate: f64, seconds: u32) -> u64 {
+    (rate * f64::from(seconds)).ceil() as u64
 }

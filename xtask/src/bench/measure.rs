@@ -12,7 +12,10 @@ use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::ingress::Ingress;
 use super::load::Bed;
+use super::setting::{Protocol, Server, Setting};
+use super::uprobe::Tracer;
 use crate::commands;
 
 /// Load before the measurement, so that connections and caches are warm.
@@ -28,17 +31,19 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 pub(super) enum Mode {
     /// No one.
     Bare,
-    /// nginx, as JSON, unbuffered.
+    /// The controller, as JSON; nginx unbuffered.
     AccessLog,
     /// The auditor.
     Auditor,
+    /// No one, but each read and write of the TLS library is trapped.
+    Uprobe,
 }
 
 /// What was measured. Null: does not exist in this mode.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
-    pub(super) server: &'static str,
-    pub(super) protocol: &'static str,
+    pub(super) server: Server,
+    pub(super) protocol: Protocol,
     pub(super) mode: Mode,
     pub(super) repeat: u32,
     pub(super) requests_per_second: f64,
@@ -50,27 +55,34 @@ pub(super) struct Run {
     pub(super) lost: Option<u64>,
 }
 
-/// Measures `mode` once, under `seconds` of load.
-pub(super) fn run(mode: Mode, repeat: u32, seconds: u32) -> Result<Run> {
-    let bed = Bed::start(mode == Mode::AccessLog)?;
+/// Measures `mode` once, under about `seconds` of load.
+pub(super) fn run(setting: Setting, mode: Mode, repeat: u32, seconds: u32) -> Result<Run> {
+    let bed = Bed::start(setting, mode == Mode::AccessLog)?;
     let auditor = if mode == Mode::Auditor {
         let options = Options { count_only: true, ..Options::default() };
         Some(AuditorProcess::start(bed.cgroup(), bed.manifests(), options)?)
     } else {
         None
     };
+    let tracer = match bed.ingress() {
+        Ingress::Nginx(nginx) if mode == Mode::Uprobe => Some(Tracer::start(nginx)?),
+        _ => None,
+    };
     bed.try_once()?;
     bed.load(WARM_UP_SECONDS)?;
     if let Some(auditor) = &auditor {
-        drain(&bed, auditor)?;
+        drain(auditor, bed.handled()?)?;
     }
     let auditor_before = auditor.as_ref().map(cpu_us).transpose()?;
     let controller_before = bed.cgroup().cpu_usage_us()?;
     let (requests, requests_per_second) = bed.load(seconds)?;
     let controller = bed.cgroup().cpu_usage_us()? - controller_before;
+    if let Some(tracer) = tracer {
+        tracer.stop(requests)?;
+    }
     let mut run = Run {
-        server: "nginx",
-        protocol: "http/1.1",
+        server: setting.server,
+        protocol: setting.protocol,
         mode,
         repeat,
         requests_per_second,
@@ -83,7 +95,7 @@ pub(super) fn run(mode: Mode, repeat: u32, seconds: u32) -> Result<Run> {
     };
     if let (Some(auditor), Some(before)) = (auditor, auditor_before) {
         // Its work for these requests is done when their events are out.
-        drain(&bed, &auditor)?;
+        drain(&auditor, bed.handled()?)?;
         let spent = cpu_us(&auditor)?.checked_sub(before).context("a process of the auditor has ended")?;
         run.auditor_cpu_us_per_request = Some(per_request(spent, requests));
         run.bpf_us_per_request = Some(bpf_us_per_request(&bed)?);
@@ -97,9 +109,8 @@ pub(super) fn run(mode: Mode, repeat: u32, seconds: u32) -> Result<Run> {
     Ok(run)
 }
 
-/// Waits until there is an event for all that the ingress has handled, or there will be no more: what is missing then is lost.
-fn drain(bed: &Bed, auditor: &AuditorProcess) -> Result<()> {
-    let handled = bed.handled()?;
+/// Waits until there are so many events of requests, or there will be no more: what is missing then is lost.
+pub(super) fn drain(auditor: &AuditorProcess, handled: u64) -> Result<()> {
     let mut last = (auditor.request_count(), std::time::Instant::now());
     wait::until("the auditor to catch up", DRAIN_LIMIT, || {
         let count = auditor.request_count();

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::measure::{Mode, Run};
+use super::setting::Setting;
 
 #[derive(Serialize)]
 struct Report {
@@ -25,17 +26,18 @@ pub(super) fn line(run: &Run) -> String {
     let Run { mode, repeat, requests_per_second, controller_cpu_us_per_request, .. } = run;
     let lost = run.lost.map_or_else(String::new, |lost| format!(", {lost} lost"));
     format!(
-        "{repeat} {mode:?}: {requests_per_second:.0} requests/s, nginx {controller_cpu_us_per_request:.2} us{lost}"
+        "{repeat} {mode:?}: {requests_per_second:.0} requests/s, controller {controller_cpu_us_per_request:.2} us{lost}"
     )
 }
 
-/// Medians by mode. Lost events are summed: a median would hide them.
-pub(super) fn table(runs: &[Run]) -> String {
+/// Medians of one setting by mode. Lost events are summed: a median would hide them.
+pub(super) fn table(setting: Setting, runs: &[Run]) -> String {
     let mut text = format!(
-        "{:11} {:>11} {:>13} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
+        "{}\n{:11} {:>11} {:>13} {:>13} {:>15} {:>11} {:>13} {:>10} {:>6}\n",
+        setting.name(),
         "mode",
         "requests/s",
-        "nginx us/req",
+        "contr. us/req",
         "(from-to)",
         "auditor us/req",
         "bpf us/req",
@@ -43,8 +45,14 @@ pub(super) fn table(runs: &[Run]) -> String {
         "events",
         "lost"
     );
-    for mode in [Mode::Bare, Mode::AccessLog, Mode::Auditor] {
-        let of_mode = || runs.iter().filter(move |run| run.mode == mode);
+    for mode in [Mode::Bare, Mode::AccessLog, Mode::Auditor, Mode::Uprobe] {
+        let is_meant = move |run: &&Run| {
+            run.mode == mode && run.server == setting.server && run.protocol == setting.protocol
+        };
+        let of_mode = || runs.iter().filter(is_meant);
+        if of_mode().next().is_none() {
+            continue;
+        }
         let number = |value: fn(&Run) -> Option<f64>, digits: usize| {
             median(of_mode().filter_map(value).collect())
                 .map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))

@@ -83,7 +83,15 @@ fn check_haproxy(listen: &str, how: &str) -> Result<()> {
 fn check_envoy(listen: &str, upstream: Upstream) -> Result<()> {
     let Some(program) = peers::envoy() else { return Ok(()) };
     check(("envoy", super::envoy::CONTROLLER), listen, |bed, identity, backend| {
-        let config = envoy::Config { listen: bed.server(), identity, tls: "1.3", backend, upstream };
+        let config = envoy::Config {
+            listen: bed.server(),
+            identity,
+            tls: "1.3",
+            backend,
+            upstream,
+            access_log: true,
+            workers: 2,
+        };
         let server = Envoy::start(program, &bed.cgroup, &config)?;
         Ok(move || server.stop())
     })

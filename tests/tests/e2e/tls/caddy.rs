@@ -3,7 +3,7 @@
 use anyhow::Result;
 use harness::entry::LogEntry;
 use harness::identity::Identity;
-use harness::server::caddy::Caddy;
+use harness::server::caddy::{Caddy, Config};
 
 use super::{Http, Tls, each_version};
 use crate::bed::Bed;
@@ -23,7 +23,9 @@ pub(super) fn start(
         tls = tls.number(),
         origin = bed.origin.address(),
     );
-    let server = Caddy::start_by(&bed.cgroup, "https", &directives, &[bed.server()])?;
+    let config =
+        Config { scheme: "https", directives: &directives, listens: &[bed.server()], access_log: true };
+    let server = Caddy::start(&bed.cgroup, &config)?;
     Ok(move || server.stop())
 }
 

@@ -27,6 +27,8 @@ pub(super) fn start(
         tls: tls.number(),
         backend: bed.origin.address(),
         upstream: Upstream::Http1,
+        access_log: true,
+        workers: 2,
     };
     let server = Envoy::start(program, &bed.cgroup, &config)?;
     Ok(move || server.stop())
