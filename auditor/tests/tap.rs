@@ -293,7 +293,10 @@ fn change_in_place(liar: server::Liar, coverage: &Coverage) -> server::LiarFile 
     let file = liar.end();
     // xor eax, eax; ret; and behind it nothing but traps.
     let mut bytes = fs::read(file.program()).unwrap();
-    bytes[place..place + 16].copy_from_slice(&[[0x31, 0xc0, 0xc3].as_slice(), &[0xcc; 13]].concat());
+    bytes
+        .get_mut(place..place + 16)
+        .unwrap()
+        .copy_from_slice(&[[0x31, 0xc0, 0xc3].as_slice(), &[0xcc; 13]].concat());
     // In place: the same inode.
     fs::write(file.program(), &bytes).unwrap();
     file
