@@ -24,6 +24,7 @@ use auditor::capture::tap::locate::Library;
 use auditor::capture::tap::watch::{Coverage, Watch};
 use auditor_ebpf::abi::Counter;
 use auditor_ebpf::secret::LABELS;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use server::{Cgroup, Server};
 
 /// Label, client random, secret.
@@ -245,20 +246,58 @@ fn a_file_that_is_changed_in_place() {
     let Some(cgroup) = Cgroup::new("tap-changed") else { return };
     let mut tapped = Tapped::new(&cgroup);
     let Some(liar) = server::Liar::start(&cgroup) else { return };
-    let coverage = tapped.look();
-    let [file] = coverage.files.as_slice() else { panic!("{coverage:?}") };
-    let [point] = file.points.as_slice() else { panic!("{coverage:?}") };
-    let place = usize::try_from(point.offset).unwrap();
-    let again = liar.end();
-    // xor eax, eax; ret; and behind it nothing but traps.
-    let mut bytes = fs::read(again.program()).unwrap();
-    bytes[place..place + 16].copy_from_slice(&[[0x31, 0xc0, 0xc3].as_slice(), &[0xcc; 13]].concat());
-    // In place: the same inode.
-    fs::write(again.program(), &bytes).unwrap();
+    let again = change_in_place(liar, &tapped.look());
     tapped.look();
     let liar = again.start(&cgroup);
     let coverage = tapped.look();
     liar.run();
     let problems: Vec<_> = coverage.files.iter().flat_map(|file| &file.problems).collect();
     assert!(problems.is_empty(), "it was not tapped any more when it began: {problems:?}");
+}
+
+/// A program that starts right after the change, before the next look.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_file_that_is_changed_in_place_is_heeded_before_the_next_look() {
+    let Some(cgroup) = Cgroup::new("tap-heeded") else { return };
+    let mut tapped = Tapped::new(&cgroup);
+    let Some(liar) = server::Liar::start(&cgroup) else { return };
+    let coverage = tapped.look();
+    assert_eq!(tapped.watch.untold(), None);
+    let is_told = |tapped: &Tapped, wait: PollTimeout| {
+        let descriptor = tapped.watch.descriptor().expect("what is tapped is watched");
+        poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], wait).unwrap() == 1
+    };
+    assert!(!is_told(&tapped, PollTimeout::ZERO), "nothing was changed");
+    let again = change_in_place(liar, &coverage);
+    assert!(is_told(&tapped, PollTimeout::from(60_000_u16)), "a change is told");
+    tapped.watch.heed(&mut tapped.attachment);
+    // By the census of the look before, the program still runs.
+    assert_eq!(
+        tapped.watch.coverage(),
+        Coverage::default(),
+        "it is not tapped until it is looked into again"
+    );
+    // It would die of the probe.
+    again.start(&cgroup).run();
+    tapped.watch.heed(&mut tapped.attachment);
+    assert!(!is_told(&tapped, PollTimeout::ZERO), "all was taken");
+}
+
+/// Ends the program and puts other code at the place that is tapped.
+#[cfg(target_arch = "x86_64")]
+fn change_in_place(liar: server::Liar, coverage: &Coverage) -> server::LiarFile {
+    let [file] = coverage.files.as_slice() else { panic!("{coverage:?}") };
+    let [point] = file.points.as_slice() else { panic!("{coverage:?}") };
+    let place = usize::try_from(point.offset).unwrap();
+    let file = liar.end();
+    // xor eax, eax; ret; and behind it nothing but traps.
+    let mut bytes = fs::read(file.program()).unwrap();
+    bytes
+        .get_mut(place..place + 16)
+        .unwrap()
+        .copy_from_slice(&[[0x31, 0xc0, 0xc3].as_slice(), &[0xcc; 13]].concat());
+    // In place: the same inode.
+    fs::write(file.program(), &bytes).unwrap();
+    file
 }

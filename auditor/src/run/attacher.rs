@@ -192,6 +192,9 @@ impl Attacher<'_> {
         let mut looked = Instant::now();
         loop {
             let closed = self.wait(signals, decoder, looked + LOOK)?;
+            // First of all: until then each new process of what was changed is broken.
+            let attached = self.targets.iter_mut().filter_map(|watched| watched.attached.as_mut());
+            attached.for_each(|(_, attachment, taps)| taps.heed(attachment));
             while let Some(signal) = signals.read_signal().map_err(system("receive signals"))? {
                 match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                     Some(Signal::SIGTERM | Signal::SIGINT) => return Ok(Ended::Asked),
@@ -219,7 +222,7 @@ impl Attacher<'_> {
     /// Waits until something is to be done, at `end` at the latest; gives whether the decoding process has closed the channel.
     fn wait(&self, signals: &SignalFd, decoder: &Decoder, end: Instant) -> Result<bool, RunError> {
         let taps = || self.targets.iter().filter_map(|watched| watched.attached.as_ref());
-        let readable = iter::once(signals.as_fd()).chain(taps().filter_map(|(_, _, taps)| taps.descriptor()));
+        let readable = iter::once(signals.as_fd()).chain(taps().flat_map(|(_, _, taps)| taps.descriptors()));
         // Only for its end: one that sends what nobody reads must not keep this process awake.
         let mut polled = vec![PollFd::new(decoder.channel.as_fd(), PollFlags::empty())];
         polled.extend(readable.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));

@@ -1,7 +1,8 @@
 //! The key tap of one attachment, in the process with rights; and what is said of it, in the other.
 //!
 //! The processes are looked at regularly; and at once, and again in the moments that follow, when one of them has become
-//! another program: its libraries are mapped a little later than the kernel tells of it.
+//! another program: its libraries are mapped a little later than the kernel tells of it. What is tapped and written to is heeded
+//! at once.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub(super) struct Taps {
     looked: bool,
     told: Coverage,
     failing: bool,
+    untold: bool,
     execs: Option<Execs>,
     burst: Burst,
 }
@@ -87,9 +89,14 @@ impl Taps {
         Self { execs: execs.ok(), ..Self::default() }
     }
 
-    /// Readable when a program has begun to run.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.execs.as_ref().map(AsFd::as_fd)
+    /// Readable when a program has begun to run, and when a tapped file was written to.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.execs.as_ref().map(AsFd::as_fd).into_iter().chain(self.watch.descriptor())
+    }
+
+    /// Takes the tap from files that were written to. It is said with the next look, which looks into them again.
+    pub(super) fn heed(&mut self, attachment: &mut Attachment) {
+        self.watch.heed(attachment);
     }
 
     /// When to ask [`Self::is_due`], at the latest.
@@ -119,6 +126,10 @@ impl Taps {
             if first && looked.is_ok() && self.watch.is_waiting() {
                 looked = self.watch.look(attachment);
             }
+        }
+        if let Some(error) = self.watch.untold().filter(|_| !self.untold) {
+            self.untold = true;
+            warn!(%error, "Files that are tapped and changed in place are noticed up to a second later");
         }
         // A cgroup that has just gone is noticed elsewhere.
         if let Err(error) = looked {

@@ -2,24 +2,28 @@
 //!
 //! Each [`Watch::look`] takes a census of the files they run, looks into those that are new, taps what it finds and takes away
 //! what has long been in use no more. A probe is on the file: what forks or starts later from the same file is covered
-//! from its first handshake. A file that is changed in place has its probes taken away first of all: the kernel writes them into
-//! whatever stands there now. What was found in a file is remembered by the file's hash, so that the same library in
+//! from its first handshake. A file that is changed in place has its probes taken away first of all, and when the kernel tells
+//! of it at once: it writes them into whatever stands there now. What was found in a file is remembered by the file's hash, so that the same library in
 //! another image is not searched again. Produces [`Coverage`]: every file with TLS code, tapped or not, and why.
 
 mod report;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use sha2::{Digest as _, Sha256};
 
 pub use report::{Coverage, FileCoverage, Inspection, Problem, ProcessCoverage, Refusal};
 
+use self::writes::{Watched, Writes};
 use super::locate::{Located, MAX_FILE, Miss, TapPoint, locate};
 use super::processes::{self, FileId, Mapped, census, running};
 use crate::capture::kernel::attach::Attachment;
@@ -55,6 +59,7 @@ pub struct Watch {
     remembered: BTreeMap<Hash, Arc<Located>>,
     /// New files that there was no time for, the oldest first.
     waiting: Vec<FileId>,
+    writes: Writes,
     unreadable: u64,
     beyond: u64,
     cut: u64,
@@ -76,6 +81,8 @@ struct Known {
     /// Kept open, with what it was, as long as it is tapped: its inode is not given to another file meanwhile. One that was
     /// changed stays open as well, for it may be changed further.
     file: Option<(File, Stamp)>,
+    /// As long as it is tapped: it is told at once when it is changed.
+    watched: Option<Watched>,
     /// None: not tapped, only looked for.
     taps: Vec<(TapPoint, Option<Tap>)>,
     problems: Vec<Problem>,
@@ -118,7 +125,8 @@ impl Watch {
     /// # Errors
     /// When the cgroup cannot be read: nothing changes then.
     pub fn look(&mut self, attachment: &mut Attachment) -> Result<(), SocketsError> {
-        self.untap_changed(attachment);
+        let written = self.writes.take();
+        self.untap_changed(attachment, &written);
         let census = census(attachment.cgroup())?;
         (self.unreadable, self.beyond, self.cut) = (census.unreadable, census.beyond, census.cut);
         let now = Instant::now();
@@ -150,23 +158,42 @@ impl Watch {
                 }
                 read += self.examine(Some(attachment), *id, mapped, file);
                 looked += 1;
+                self.heed(attachment);
             }
         }
         self.waiting = wanted.iter().skip(looked).map(|(id, _)| *id).collect();
         Ok(())
     }
 
-    /// Takes the probes from files that are not what they were.
-    fn untap_changed(&mut self, attachment: &mut Attachment) {
+    /// Takes the probes from files that were written to, if the kernel tells of any; the next look looks into them again.
+    pub fn heed(&mut self, attachment: &mut Attachment) {
+        let written = self.writes.take();
+        if !written.is_empty() {
+            self.untap_changed(attachment, &written);
+        }
+    }
+
+    /// Readable when there is something for [`Self::heed`]. None as long as nothing is tapped.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.writes.descriptor()
+    }
+
+    /// Why the kernel does not tell of changes to some tapped file, if that is so: only the looks find them then.
+    #[must_use]
+    pub fn untold(&self) -> Option<Errno> {
+        self.writes.refused()
+    }
+
+    /// Takes the probes from files that were written to, or are not what they were.
+    fn untap_changed(&mut self, attachment: &mut Attachment, written: &BTreeSet<i32>) {
         for known in self.files.values_mut() {
-            if known
-                .file
-                .as_ref()
-                .is_none_or(|(file, stamp)| self::stamp(file).is_ok_and(|now| now == *stamp))
-            {
+            // One that is to be looked into again is not tapped.
+            if !known.settled || !known.is_changed(written) {
                 continue;
             }
             untap(attachment, std::mem::take(&mut known.taps));
+            known.watched = None;
             known.changes = known.changes.saturating_add(1);
             known.problems = vec![Problem::Rewritten];
             known.hash = None;
@@ -226,7 +253,9 @@ impl Watch {
         mapped: &Mapped,
         file: io::Result<File>,
     ) -> u64 {
-        let before = self.files.remove(&id);
+        let mut before = self.files.remove(&id);
+        // It may be the same file.
+        drop(before.as_mut().and_then(|known| known.watched.take()));
         let changes = before.as_ref().map_or(0, |known| known.changes);
         let mut known = Known {
             path: report::shown(&mapped.path),
@@ -235,6 +264,7 @@ impl Watch {
             unused: None,
             hash: None,
             file: None,
+            watched: None,
             taps: Vec::new(),
             problems: Vec::new(),
             failing: None,
@@ -244,7 +274,11 @@ impl Watch {
         if changes > 0 {
             known.problems.push(Problem::Rewritten);
         }
-        // What it was is asked before it is read.
+        // What is written from now on is told; and what it was is asked before it is read.
+        let watched = match (&file, &attachment) {
+            (Ok(file), Some(_)) => self.writes.watch(file),
+            _ => None,
+        };
         let opened = file.and_then(|file| Ok((stamp(&file)?, read(&file)?, file)));
         let (stamp, bytes, file) = match opened {
             Ok((stamp, Ok(bytes), file)) => (stamp, bytes, file),
@@ -278,6 +312,7 @@ impl Watch {
         }
         let is_kept = attachment.is_some() && (changes > 0 || !known.taps.is_empty());
         known.file = is_kept.then_some((file, stamp));
+        known.watched = watched.filter(|_| !known.taps.is_empty());
         self.files.insert(id, known);
         bytes.len() as u64
     }
@@ -297,6 +332,13 @@ impl Watch {
 }
 
 impl Known {
+    fn is_changed(&self, written: &BTreeSet<i32>) -> bool {
+        let Some((file, then)) = &self.file else { return false };
+        // The times of a file are as coarse as the kernel's clock tick: two writes may have the same.
+        self.watched.as_ref().is_some_and(|watched| watched.is_in(written))
+            || stamp(file).is_ok_and(|now| now != *then)
+    }
+
     fn coverage(&self) -> FileCoverage {
         FileCoverage {
             path: self.path.clone(),
