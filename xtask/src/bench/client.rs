@@ -64,13 +64,12 @@ pub(super) fn connections(target: Target<'_>, count: u64, rate: u32) -> Result<(
     finish(&mut load, count)
 }
 
-/// Opens so many connections, so many a second, and leaves them open and idle after one request on each, as long as the
-/// process is let run.
-pub(super) fn idle(target: Target<'_>, count: u64, rate: u32) -> Result<Process> {
+/// Opens so many connections, so many a second, with one request on each a `period` later, and nothing more for another
+/// period, as long as the process is let run.
+pub(super) fn idle(target: Target<'_>, count: u64, rate: u32, period: Duration) -> Result<Process> {
     let mut load = h2load(target);
     load.args(["--requests", &(2 * count).to_string(), "--clients", &count.to_string()]);
-    // The second request of each comes after so long that it never comes.
-    load.args(["--rate", &rate.to_string(), "--rps", "0.001"]);
+    load.args(["--rate", &rate.to_string(), "--rps", &format!("{:.5}", period.as_secs_f64().recip())]);
     Process::spawn_as_is("h2load", load.stdout(Stdio::null()).stderr(Stdio::inherit()))
 }
 

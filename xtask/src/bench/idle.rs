@@ -1,7 +1,10 @@
 //! The auditor's memory while many connections are open and idle.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use harness::auditor::{AuditorProcess, Options};
+use harness::wait;
 
 use super::load::Bed;
 use super::measure::{drain, memory_mib};
@@ -25,9 +28,13 @@ pub(super) fn run(setting: Setting, connections: u64) -> Result<()> {
     drain(&auditor, requests)?;
     let before = memory_mib(&auditor, "VmRSS:")?;
     say(&format!("opening {connections} connections"));
-    let clients = client::idle(bed.target(), connections, RATE)?;
+    // All are open when the first of them asks, and all have asked when it asks again.
+    let period = Duration::from_secs(10 + 2 * connections / u64::from(RATE));
+    let clients = client::idle(bed.target(), connections, RATE, period)?;
     let requests = requests + connections;
-    drain(&auditor, requests)?;
+    wait::until("an event for each connection", 2 * period, || {
+        Ok((auditor.request_count() >= requests).then_some(()))
+    })?;
     let (open, peak) = (memory_mib(&auditor, "VmRSS:")?, memory_mib(&auditor, "VmHWM:")?);
     let events = auditor.request_count();
     drop(clients);
