@@ -3,17 +3,17 @@
 //! Each [`Watch::look`] takes a census of the files they run, looks into those that are new, taps what it finds and takes away
 //! what has long been in use no more. A probe is on the file: what forks or starts later from the same file is covered
 //! from its first handshake. A file that is changed in place has its probes taken away first of all, and when the kernel tells
-//! of it at once: it writes them into whatever stands there now. What was found in a file is remembered by the file's hash, so that the same library in
-//! another image is not searched again. Produces [`Coverage`]: every file with TLS code, tapped or not, and why.
+//! of it at once: it writes them into whatever stands there now. What was found in a file is remembered by the file's hash,
+//! so that the same library in another image is not searched again. Produces [`Coverage`]: every file with TLS code, tapped or not, and why.
 
+mod known;
 mod report;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +23,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use report::{Coverage, FileCoverage, Inspection, Problem, ProcessCoverage, Refusal};
 
-use self::writes::{Watched, Writes};
-use super::locate::{Located, MAX_FILE, Miss, TapPoint, locate};
+use self::known::{Hash, Known, contents, stamp};
+use self::writes::Writes;
+use super::locate::{Located, TapPoint, locate};
 use super::processes::{self, FileId, Mapped, census, running};
 use crate::capture::kernel::attach::Attachment;
 use crate::capture::kernel::tap::Tap;
@@ -46,12 +47,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_CHANGES: u32 = 8;
 /// Files of one process that are not covered and told one by one.
 const MAX_PROBLEMS: u32 = 16;
-/// The start of every file with code (System V ABI, ELF header).
-const MAGIC: [u8; 4] = *b"\x7fELF";
-
-/// SHA-256 of a file.
-type Hash = [u8; 32];
-
 /// The files of one cgroup.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -63,35 +58,6 @@ pub struct Watch {
     unreadable: u64,
     beyond: u64,
     cut: u64,
-}
-
-/// What changes with a file's content.
-type Stamp = (u64, (i64, i64), (i64, i64));
-
-/// A file that was looked into, or could not be.
-#[derive(Debug)]
-struct Known {
-    path: String,
-    processes: u32,
-    /// A process that runs it.
-    owner: Option<u32>,
-    /// Since when no process runs it.
-    unused: Option<Instant>,
-    hash: Option<Hash>,
-    /// Kept open, with what it was, as long as it is tapped: its inode is not given to another file meanwhile. One that was
-    /// changed stays open as well, for it may be changed further.
-    file: Option<(File, Stamp)>,
-    /// As long as it is tapped: it is told at once when it is changed.
-    watched: Option<Watched>,
-    /// None: not tapped, only looked for.
-    taps: Vec<(TapPoint, Option<Tap>)>,
-    problems: Vec<Problem>,
-    /// Since when it could not be opened.
-    failing: Option<Instant>,
-    /// Whether there is nothing more to find out.
-    settled: bool,
-    /// How often it was changed in place.
-    changes: u32,
 }
 
 impl Watch {
@@ -187,9 +153,10 @@ impl Watch {
 
     /// Takes the probes from files that were written to, or are not what they were.
     fn untap_changed(&mut self, attachment: &mut Attachment, written: &BTreeSet<i32>) {
+        let mut read = 0;
         for known in self.files.values_mut() {
             // One that is to be looked into again is not tapped.
-            if !known.settled || !known.is_changed(written) {
+            if !known.settled || !known.is_changed(written, &mut read) {
                 continue;
             }
             untap(attachment, std::mem::take(&mut known.taps));
@@ -279,7 +246,7 @@ impl Watch {
             (Ok(file), Some(_)) => self.writes.watch(file),
             _ => None,
         };
-        let opened = file.and_then(|file| Ok((stamp(&file)?, read(&file)?, file)));
+        let opened = file.and_then(|file| Ok((stamp(&file)?, contents(&file)?, file)));
         let (stamp, bytes, file) = match opened {
             Ok((stamp, Ok(bytes), file)) => (stamp, bytes, file),
             Ok((stamp, Err(miss), file)) => {
@@ -331,56 +298,9 @@ impl Watch {
     }
 }
 
-impl Known {
-    fn is_changed(&self, written: &BTreeSet<i32>) -> bool {
-        let Some((file, then)) = &self.file else { return false };
-        // The times of a file are as coarse as the kernel's clock tick: two writes may have the same.
-        self.watched.as_ref().is_some_and(|watched| watched.is_in(written))
-            || stamp(file).is_ok_and(|now| now != *then)
-    }
-
-    fn coverage(&self) -> FileCoverage {
-        FileCoverage {
-            path: self.path.clone(),
-            processes: self.processes,
-            sha256: self.hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
-            points: self.taps.iter().map(|(point, _)| *point).collect(),
-            problems: self.problems.clone(),
-        }
-    }
-
-    /// Whether there is something to say about it. What could not be opened may be gone already: told once it is sure.
-    fn matters(&self) -> bool {
-        !self.taps.is_empty() || (!self.problems.is_empty() && self.settled)
-    }
-}
-
 fn untap(attachment: &mut Attachment, taps: Vec<(TapPoint, Option<Tap>)>) {
     for tap in taps.into_iter().filter_map(|(_, tap)| tap) {
         // A probe that the kernel does not know any more is away as well.
         let _ = attachment.untap(tap);
     }
-}
-
-fn stamp(file: &File) -> io::Result<Stamp> {
-    let now = file.metadata()?;
-    Ok((now.len(), (now.mtime(), now.mtime_nsec()), (now.ctime(), now.ctime_nsec())))
-}
-
-/// The whole file, if it is an ELF file within the bound. Read, not mapped: a mapped file that is cut short kills who reads it.
-fn read(mut file: &File) -> io::Result<Result<Vec<u8>, Miss>> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Ok(Err(Miss::TooLarge));
-    }
-    // Before there is memory for all of it.
-    let mut start = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
-    if start != MAGIC {
-        return Ok(Err(Miss::NotElf));
-    }
-    file.rewind()?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(Ok(bytes))
 }
