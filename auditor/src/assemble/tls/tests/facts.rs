@@ -167,6 +167,16 @@ fn handshakes_that_are_refused() {
     }
 }
 
+/// The server gets what it cannot decrypt, and says so under its keys.
+fn disturb(conversation: &mut Conversation) {
+    let garbage = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
+    conversation.server.read_tls(&mut &garbage[..]).unwrap();
+    assert!(conversation.server.process_new_packets().is_err());
+    let mut bytes = vec![];
+    conversation.server.write_tls(&mut bytes).unwrap();
+    conversation.wire.push((SERVER, bytes));
+}
+
 /// An alert when all is done is no failure of the handshake.
 #[test]
 fn alerts_that_come_late() {
@@ -174,16 +184,7 @@ fn alerts_that_come_late() {
         let ends = Ends::with(suite, version, true);
         let mut conversation = ends.connect();
         conversation.run().ask(b"hello").answer(b"world");
-        // What cannot be decrypted: the server says so, under its keys.
-        let mut garbage = &[
-            23, 3, 3, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            0, 0, 0, 0, 0,
-        ][..];
-        conversation.server.read_tls(&mut garbage).unwrap();
-        assert!(conversation.server.process_new_packets().is_err());
-        let mut bytes = vec![];
-        conversation.server.write_tls(&mut bytes).unwrap();
-        conversation.wire.push((SERVER, bytes));
+        disturb(&mut conversation);
         let mut rig = Rig::new(&ends.secrets.all());
         rig.feed_all(&conversation).finish();
         let facts = rig.tls.facts();
@@ -225,12 +226,7 @@ fn an_alert_that_is_the_first_thing_said_after_the_handshake() {
     ends.server.send_tls13_tickets = 0;
     let mut conversation = ends.connect();
     conversation.run().ask(b"hello");
-    let garbage = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
-    conversation.server.read_tls(&mut &garbage[..]).unwrap();
-    assert!(conversation.server.process_new_packets().is_err());
-    let mut bytes = vec![];
-    conversation.server.write_tls(&mut bytes).unwrap();
-    conversation.wire.push((SERVER, bytes));
+    disturb(&mut conversation);
     let mut rig = Rig::new(&ends.secrets.all());
     rig.feed_all(&conversation).finish();
     let facts = rig.tls.facts();

@@ -55,16 +55,22 @@ impl Rig {
     }
 }
 
+/// A connection is open and idle, and its random value is everyone's.
+fn occupied(ends: &Ends, keys: &Keys) -> Rig {
+    let mut rig = Rig::new();
+    let mut first = ends.connect();
+    first.run();
+    rig.learns(keys);
+    let mut idle = rig.leg(21, How::Passive);
+    rig.carry_all(&first, &mut idle);
+    rig
+}
+
 /// A client hides its requests behind an idle connection with the same random value.
 #[test]
 fn a_second_connection_with_the_same_random() {
     let (ends, keys) = same();
-    let mut rig = Rig::new();
-    let mut first = ends.connect();
-    first.run();
-    rig.learns(&keys);
-    let mut idle = rig.leg(21, How::Passive);
-    rig.carry_all(&first, &mut idle);
+    let mut rig = occupied(&ends, &keys);
     let mut second = ends.connect();
     second.run().ask(get("/hidden").as_bytes()).answer(OK.as_bytes());
     rig.learns(&keys);
@@ -269,12 +275,7 @@ fn more_secrets_of_one_random_than_are_kept() {
 #[test]
 fn late_secrets_of_a_second_connection_with_the_same_random() {
     let (ends, keys) = same();
-    let mut rig = Rig::new();
-    let mut first = ends.connect();
-    first.run();
-    rig.learns(&keys);
-    let mut idle = rig.leg(21, How::Passive);
-    rig.carry_all(&first, &mut idle);
+    let mut rig = occupied(&ends, &keys);
     let mut second = ends.connect();
     second.run().ask(get("/lost").as_bytes()).answer(OK.as_bytes());
     let mut leg = rig.leg(22, How::Passive);
