@@ -149,7 +149,8 @@ impl Tls {
     }
 
     /// Nothing will follow: gives up all that is held, tells the last troubles, and wipes the secrets that it has used, unless
-    /// another connection bears the same name. Secrets may still be on their way: a connection that [`Self::is_waiting`] is better kept until [`Self::expire`] gave it up.
+    /// another connection bears the same name. Secrets may still be on their way: a connection that [`Self::is_waiting`] is
+    /// better kept until [`Self::expire`] gave it up.
     pub fn finish(&mut self, cx: &mut Context, time: Nanos, sink: &mut dyn Sink) {
         for role in [Role::Server, Role::Client] {
             self.give_up(cx, role, time, sink);

@@ -46,7 +46,7 @@ pub struct Facts {
     pub renegotiations: u32,
     /// Whether the server asked for the client's certificate.
     pub certificate_requested: bool,
-    /// Whether all was read, or passed over by name, in which it would have.
+    /// Whether that is known: all was read in which it would have asked.
     pub certificate_request_known: bool,
     /// The server's certificate.
     pub server_certificate: Option<Arc<Certificate>>,
