@@ -32,14 +32,15 @@ impl Tls {
     ) -> Result<(), Stop> {
         let stage = self.lane(role).stage;
         let own = label(protection, role, stage);
-        let mut named = Vec::new();
-        let last = cx.secrets.last();
-        if self.lane(role).vain == Some(last) {
-            // The same record still, and no other secret.
-            return Err(Stop::Wait(Wait::OtherKey));
+        let newest = self.newest(cx);
+        if self.lane(role).vain == Some(newest) {
+            // The same record still, and no other secret of its name.
+            let found = self.try_candidates(cx, role, protection, own, header, fragment);
+            return if found { Ok(()) } else { Err(Stop::Wait(Wait::OtherKey)) };
         }
-        if !self.lane(role).leapt {
-            named = self.named(cx, protection, own, role);
+        let leapt = self.lane(role).leapt;
+        if !leapt {
+            let mut named = self.named(cx, protection, own, role);
             if fragment.whole().is_none() {
                 // A record that is not whole proves nothing: one is as good as its name, several are none.
                 if named.len() > 1 {
@@ -61,7 +62,9 @@ impl Tls {
                 EarlyData::Accepted | EarlyData::NotOffered => {}
             }
         }
-        if named.is_empty() && (stage == Stage::Handshake || stage == Stage::Early) {
+        // Also those that are known to be another's: then its own may still come.
+        let is_there = !leapt && self.names().any(|name| cx.secrets.has(&name, own));
+        if !is_there && (stage == Stage::Handshake || stage == Stage::Early) {
             // The next stage's secret is there, this one's is not: wait no longer for what only tells facts.
             let (next, skipped) = match stage {
                 Stage::Early => (Stage::Handshake, Reason::NoKey),
@@ -75,11 +78,11 @@ impl Tls {
         if self.try_candidates(cx, role, protection, own, header, fragment) {
             return Ok(());
         }
-        if named.is_empty() {
+        if !is_there {
             return Err(Stop::Wait(Wait::Key));
         }
         // What is there under its name is another's.
-        self.lane_mut(role).vain = Some(last);
+        self.lane_mut(role).vain = Some(newest);
         Err(Stop::Wait(Wait::OtherKey))
     }
 
@@ -98,7 +101,7 @@ impl Tls {
         let Some(at) = named.iter().position(opens) else { return false };
         cx.scratch.clear();
         let Named { random, secret, keys } = named.swap_remove(at);
-        cx.secrets.prove(&random, label, &secret);
+        cx.secrets.prove(&random, label, &secret, self.server_of(label));
         self.lane_mut(role).arm(keys, secret);
         true
     }
@@ -135,6 +138,23 @@ impl Tls {
         Err(Stop::Skip(skipped))
     }
 
+    /// What a proved secret of a label belongs to. Early data is the same for every server's answer.
+    pub(super) fn server_of(&self, label: Label) -> Option<[u8; 32]> {
+        self.session.server_random.filter(|_| label != Label::ClientEarly)
+    }
+
+    /// The names of the connection's secrets.
+    fn names(&self) -> impl Iterator<Item = ClientRandom> + use<> {
+        let own = self.session.client_random.map(ClientRandom);
+        let other = self.session.secrets.filter(|other| Some(*other) != own);
+        own.into_iter().chain(other)
+    }
+
+    /// Changes when there is another secret under one of its names.
+    fn newest(&self, cx: &Context) -> u64 {
+        self.names().map(|name| cx.secrets.newest(&name)).max().unwrap_or_default()
+    }
+
     /// What is there under the connection's name, and what can be made of it.
     pub(super) fn named(
         &self,
@@ -143,11 +163,9 @@ impl Tls {
         label: Label,
         role: Role,
     ) -> Vec<Named> {
-        let own = self.session.client_random.map(ClientRandom);
-        let other = self.session.secrets.filter(|other| Some(*other) != own);
         let mut named = Vec::new();
-        for random in [own, other].into_iter().flatten() {
-            let secrets = cx.secrets.get(&random, label).into_iter();
+        for random in self.names() {
+            let secrets = cx.secrets.get(&random, label, self.server_of(label)).into_iter();
             named.extend(secrets.filter_map(|secret| {
                 let keys = self.derive(protection, &secret, None, role)?;
                 Some(Named { random, secret, keys })
@@ -195,13 +213,25 @@ impl Tls {
             let Some(keys) = self.derive(protection, &candidate.secret, random, role) else { continue };
             if aead::open(&keys, header, 0, bytes, &mut cx.scratch) {
                 cx.scratch.clear();
-                cx.secrets.claim(candidate.number);
-                self.session.secrets = candidate.random.or(self.session.secrets);
+                cx.secrets.claim(candidate.number, self.server_of(label));
+                if let Some(random) = candidate.random {
+                    self.bear(cx, random);
+                }
                 self.lane_mut(role).arm(keys, candidate.secret);
                 return true;
             }
         }
         false
+    }
+
+    /// The connection's secrets are under this name.
+    fn bear(&mut self, cx: &mut Context, random: ClientRandom) {
+        if self.session.secrets != Some(random) {
+            cx.secrets.hold(random);
+            if let Some(before) = self.session.secrets.replace(random) {
+                cx.secrets.release(&before);
+            }
+        }
     }
 }
 

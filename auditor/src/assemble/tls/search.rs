@@ -78,7 +78,8 @@ impl Tls {
         let Some(unread) = lane.unread.filter(|_| lane.wants_secrets()) else { return };
         if lane.search.is_some() {
             let named = self.named(cx, protection, label(protection, role, Stage::Application), role);
-            if let Some(search) = &mut self.lane_mut(role).search {
+            // None: they are too old by now, and those that are known as good as before.
+            if let Some(search) = self.lane_mut(role).search.as_mut().filter(|_| !named.is_empty()) {
                 search.named = named;
             }
             return;
@@ -112,10 +113,12 @@ impl Tls {
             Scan::Found { at, sequence, named } => {
                 lane.count_unread(at as u64);
                 self.tell_unread(role);
+                let server = self.server_of(label(protection, role, Stage::Application));
                 let lane = self.lane_mut(role);
                 if let Some(at) = named.filter(|at| *at < search.named.len()) {
                     let Named { random, secret, keys } = search.named.swap_remove(at);
-                    cx.secrets.prove(&random, label(protection, role, Stage::Application), &secret);
+                    let label = label(protection, role, Stage::Application);
+                    cx.secrets.prove(&random, label, &secret, server);
                     lane.arm(keys, secret);
                 }
                 (lane.unread, lane.sequence, lane.unsure) = (None, sequence, false);

@@ -4,7 +4,9 @@
 //! has asked for by name are the candidates. Bounded in number and age; what goes unused is counted.
 //!
 //! A client random is what its client likes, and may be said again by others: under one name there can be the secrets of
-//! several connections, of which each must be proved by a record. What ends wipes what it has proved, never another's.
+//! several connections, of which each must be proved by a record. It is then that connection's alone, known by the server's
+//! random value as well, so that its records, sent again by another, prove nothing. What ends wipes what it has proved, never
+//! another's.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,12 +24,12 @@ pub const MAX_SAME: usize = 8;
 pub struct Limits {
     /// Client randoms.
     pub connections: usize,
-    /// How long the secrets of a client random are kept, nanoseconds.
+    /// How long the secrets of a client random are kept after the last new one, nanoseconds.
     pub age: Nanos,
 }
 
 impl Default for Limits {
-    /// 16,384 connections (about 6 MiB); two minutes, which outlasts the handshake timeouts of servers (nginx: 60 s).
+    /// 16,384 names (about 6 MiB where each is one connection's, at most eight times that); two minutes, which outlasts the handshake timeouts of servers (nginx: 60 s).
     fn default() -> Self {
         Self { connections: 16_384, age: 120_000_000_000 }
     }
@@ -88,8 +90,17 @@ struct Entry {
 #[derive(Debug)]
 struct Kept {
     secret: Secret,
-    /// A record was opened with it.
-    proved: bool,
+    proof: Proof,
+}
+
+/// Whether a record was opened with a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    None,
+    /// On any connection, as with early data, which comes before the server's random value.
+    Anyone,
+    /// On those with this random value of the server.
+    Server([u8; 32]),
 }
 
 impl Entry {
@@ -105,7 +116,7 @@ impl Entry {
         if self.of(label).count() >= MAX_SAME {
             return Taken::Surplus;
         }
-        let kept = Kept { secret: secret.clone(), proved: false };
+        let kept = Kept { secret: secret.clone(), proof: Proof::None };
         match self.secrets.get_mut(label.index()) {
             Some(first @ None) => *first = Some(kept),
             _ => self.more.push((label, Box::new(kept))),
@@ -113,24 +124,36 @@ impl Entry {
         Taken::New
     }
 
-    fn prove(&mut self, label: Label, secret: &Secret) {
+    fn prove(&mut self, label: Label, secret: &Secret, server: Option<[u8; 32]>) {
+        let proof = server.map_or(Proof::Anyone, Proof::Server);
         let more = self.more.iter_mut().filter(|(other, _)| *other == label).map(|(_, kept)| &mut **kept);
         let all = self.secrets.get_mut(label.index()).into_iter().flatten().chain(more);
-        all.filter(|kept| kept.secret == *secret).for_each(|kept| kept.proved = true);
+        all.filter(|kept| kept.secret == *secret).for_each(|kept| kept.proof = proof);
     }
 
     /// Wipes what the connections of this name have used, and what else can only be theirs. Tells whether nothing is left.
     fn wipe_used(&mut self) -> bool {
         let kept = self.secrets.iter().flatten().chain(self.more.iter().map(|(_, kept)| &**kept));
-        let proved = kept.filter(|kept| kept.proved).count();
+        let proved = kept.filter(|kept| kept.is_proved()).count();
         if self.more.is_empty() && proved > 0 {
             return true;
         }
-        self.more.retain(|(_, kept)| !kept.proved);
+        self.more.retain(|(_, kept)| !kept.is_proved());
         for first in self.secrets.iter_mut() {
-            drop(first.take_if(|kept| kept.proved));
+            drop(first.take_if(|kept| kept.is_proved()));
         }
         self.more.is_empty() && self.secrets.iter().all(Option::is_none)
+    }
+}
+
+impl Kept {
+    fn is_proved(&self) -> bool {
+        self.proof != Proof::None
+    }
+
+    /// Whether it may be that of a connection with this random value of the server.
+    fn may_be_of(&self, server: Option<[u8; 32]>) -> bool {
+        !matches!((self.proof, server), (Proof::Server(own), Some(other)) if own != other)
     }
 }
 
@@ -165,7 +188,6 @@ impl SecretStore {
         if let Some(random) = random {
             if !self.named.contains_key(&random) {
                 self.make_room();
-                self.order.push_back((number, random));
             }
             let entry = self.named.entry(random).or_insert_with(|| Entry {
                 number,
@@ -178,7 +200,15 @@ impl SecretStore {
             let taken = entry.insert(label, &secret);
             self.counts.contradictions += u64::from(another && taken != Taken::Known);
             self.counts.surplus += u64::from(taken == Taken::Surplus);
-            if entry.used || taken != Taken::New {
+            if taken != Taken::New {
+                return taken;
+            }
+            // All of a name age with the newest: it may be another connection's than the rest.
+            (entry.number, entry.time) = (number, time);
+            let used = entry.used;
+            self.order.push_back((number, random));
+            self.tidy();
+            if used {
                 return taken;
             }
         }
@@ -189,21 +219,43 @@ impl SecretStore {
         Taken::New
     }
 
-    /// The secrets of the connections that bear a client random. They stay: two ends of one connection may both be seen.
-    pub(in super::super) fn get(&mut self, random: &ClientRandom, label: Label) -> Vec<Secret> {
+    /// The secrets of the connections that bear a client random, but for those that were proved to be of one with another
+    /// random value of the server. They stay: two ends of one connection may both be seen.
+    pub(in super::super) fn get(
+        &mut self,
+        random: &ClientRandom,
+        label: Label,
+        server: Option<[u8; 32]>,
+    ) -> Vec<Secret> {
         let Some(entry) = self.named.get_mut(random) else { return Vec::new() };
         if !entry.used {
             entry.used = true;
             self.recent.retain(|candidate| candidate.random != Some(*random));
         }
-        entry.of(label).map(|kept| kept.secret.clone()).collect()
+        entry.of(label).filter(|kept| kept.may_be_of(server)).map(|kept| kept.secret.clone()).collect()
     }
 
-    /// A record was opened with a secret.
-    pub(in super::super) fn prove(&mut self, random: &ClientRandom, label: Label, secret: &Secret) {
+    /// Whether there is a secret of this name, whosever it is.
+    pub(in super::super) fn has(&self, random: &ClientRandom, label: Label) -> bool {
+        self.named.get(random).is_some_and(|entry| entry.of(label).next().is_some())
+    }
+
+    /// A record was opened with a secret, on a connection with this random value of the server.
+    pub(in super::super) fn prove(
+        &mut self,
+        random: &ClientRandom,
+        label: Label,
+        secret: &Secret,
+        server: Option<[u8; 32]>,
+    ) {
         if let Some(entry) = self.named.get_mut(random) {
-            entry.prove(label, secret);
+            entry.prove(label, secret, server);
         }
+    }
+
+    /// The number of the newest secret of a name; it changes when there is another.
+    pub(in super::super) fn newest(&self, random: &ClientRandom) -> u64 {
+        self.named.get(random).map_or(0, |entry| entry.number)
     }
 
     /// A connection bears a client random, until it [`Self::release`]s it.
@@ -220,14 +272,19 @@ impl SecretStore {
             }
             self.held.remove(random);
         }
+        // Whoever bore the name has not used them, and nobody else may.
+        self.recent.retain(|candidate| candidate.random != Some(*random));
         if self.named.get_mut(random).is_some_and(Entry::wipe_used) {
             self.remove(random);
         }
     }
 
-    /// Secrets that may be that of a connection whose secret is not known by name, the newest first.
+    /// Secrets that may be that of a connection whose secret is not known by name, the newest first. Not those of a name that
+    /// a connection bears: a client that knows its own could say on another what it has never said to the server.
     pub(in super::super) fn candidates(&self, label: Label, len: usize, after: u64) -> Vec<Candidate> {
-        let fits = |it: &&Candidate| it.number > after && it.label == label && it.secret.is_of(len);
+        let borne = |it: &Candidate| it.random.is_some_and(|random| self.held.contains_key(&random));
+        let fits =
+            |it: &&Candidate| it.number > after && it.label == label && it.secret.is_of(len) && !borne(it);
         self.recent.iter().rev().filter(fits).cloned().collect()
     }
 
@@ -237,12 +294,12 @@ impl SecretStore {
     }
 
     /// A candidate has been proved to be a connection's secret.
-    pub(in super::super) fn claim(&mut self, number: u64) {
+    pub(in super::super) fn claim(&mut self, number: u64, server: Option<[u8; 32]>) {
         let Some(at) = self.recent.iter().position(|candidate| candidate.number == number) else { return };
         let Some(claimed) = self.recent.remove(at) else { return };
         if let Some(entry) = claimed.random.and_then(|random| self.named.get_mut(&random)) {
             entry.used = true;
-            entry.prove(claimed.label, &claimed.secret);
+            entry.prove(claimed.label, &claimed.secret, server);
             self.recent.retain(|candidate| candidate.random != claimed.random);
         }
     }
@@ -292,6 +349,10 @@ impl SecretStore {
                 self.remove(&random);
             }
         }
+    }
+
+    /// Forgets the order of what is not there any more.
+    fn tidy(&mut self) {
         if self.order.len() > self.limits.connections.saturating_mul(2) {
             let named = &self.named;
             self.order.retain(|(number, random)| named.get(random).is_some_and(|it| it.number == *number));
@@ -320,9 +381,9 @@ mod tests {
         let mut store = store(8, 100);
         store.insert(Some(random(1)), Label::ClientHandshake, secret(1), 0);
         store.insert(Some(random(1)), Label::ClientApplication, secret(2), 0);
-        assert_eq!(store.get(&random(1), Label::ClientApplication), [secret(2)]);
-        assert_eq!(store.get(&random(1), Label::ServerApplication), []);
-        assert_eq!(store.get(&random(2), Label::ClientApplication), []);
+        assert_eq!(store.get(&random(1), Label::ClientApplication, None), [secret(2)]);
+        assert_eq!(store.get(&random(1), Label::ServerApplication, None), []);
+        assert_eq!(store.get(&random(2), Label::ClientApplication, None), []);
     }
 
     #[test]
@@ -333,7 +394,7 @@ mod tests {
             assert_eq!(taken == Taken::Surplus, byte == 9);
         }
         let kept: Vec<_> = (1..=8).map(secret).collect();
-        assert_eq!(store.get(&random(1), Label::Master), kept);
+        assert_eq!(store.get(&random(1), Label::Master, None), kept);
         assert_eq!((store.counts().contradictions, store.counts().surplus), (9, 2));
     }
 
@@ -345,17 +406,17 @@ mod tests {
         for byte in [1, 2] {
             store.insert(Some(random(1)), Label::Master, secret(byte), 0);
         }
-        store.prove(&random(1), Label::Master, &secret(1));
+        store.prove(&random(1), Label::Master, &secret(1), None);
         store.release(&random(1));
-        assert_eq!(store.get(&random(1), Label::Master), [secret(1), secret(2)]);
+        assert_eq!(store.get(&random(1), Label::Master, None), [secret(1), secret(2)]);
         store.release(&random(1));
-        assert_eq!(store.get(&random(1), Label::Master), [secret(2)]);
+        assert_eq!(store.get(&random(1), Label::Master, None), [secret(2)]);
         // Nobody's yet: it may be that of one that comes.
         store.hold(random(1));
         store.release(&random(1));
-        assert_eq!(store.get(&random(1), Label::Master), [secret(2)]);
+        assert_eq!(store.get(&random(1), Label::Master, None), [secret(2)]);
         store.hold(random(1));
-        store.prove(&random(1), Label::Master, &secret(2));
+        store.prove(&random(1), Label::Master, &secret(2), None);
         store.release(&random(1));
         assert_eq!((store.connections(), store.held.len()), (0, 0));
     }
@@ -368,10 +429,10 @@ mod tests {
         assert_eq!(store.candidates(Label::Master, 32, 0).len(), 2);
         assert_eq!(store.candidates(Label::Master, 48, 0).len(), 0);
         assert_eq!(store.candidates(Label::Master, 32, 1).len(), 1);
-        store.get(&random(1), Label::Master);
+        store.get(&random(1), Label::Master, None);
         let left = store.candidates(Label::Master, 32, 0);
         assert_eq!(left.iter().map(|it| it.number).collect::<Vec<_>>(), [2]);
-        store.claim(2);
+        store.claim(2, None);
         assert!(store.candidates(Label::Master, 32, 0).is_empty());
     }
 
@@ -388,13 +449,13 @@ mod tests {
     fn what_is_dropped_unused_is_counted() {
         let mut store = store(2, 100);
         store.insert(Some(random(1)), Label::Master, secret(1), 0);
-        store.get(&random(1), Label::Master);
+        store.get(&random(1), Label::Master, None);
         store.insert(Some(random(2)), Label::Master, secret(2), 10);
         store.insert(Some(random(3)), Label::Master, secret(3), 20);
         assert_eq!((store.counts().evicted, store.counts().evicted_unused), (1, 0));
         store.insert(Some(random(4)), Label::Master, secret(4), 30);
         assert_eq!((store.counts().evicted, store.counts().evicted_unused), (2, 1));
-        store.get(&random(3), Label::Master);
+        store.get(&random(3), Label::Master, None);
         store.expire(129);
         assert_eq!((store.connections(), store.counts().aged_unused), (1, 0));
         store.expire(130);
@@ -412,5 +473,17 @@ mod tests {
         assert_eq!(store.connections(), 0);
         assert!(store.order.len() <= 5 && store.recent.is_empty());
         assert_eq!(store.counts().evicted, 0);
+    }
+
+    /// A client lets the secrets of its second connection age with those of its first, of the same name.
+    #[test]
+    fn a_secret_is_kept_for_its_own_age() {
+        let mut store = store(8, 100);
+        store.hold(random(1));
+        store.insert(Some(random(1)), Label::Master, secret(1), 0);
+        store.hold(random(1));
+        store.insert(Some(random(1)), Label::Master, secret(2), 99);
+        store.expire(100);
+        assert!(store.get(&random(1), Label::Master, None).contains(&secret(2)), "one old");
     }
 }

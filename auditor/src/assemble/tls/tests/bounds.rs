@@ -294,3 +294,64 @@ fn secrets_are_wiped_when_the_connection_ends() {
     rig.finish();
     assert_eq!(rig.cx.secrets.connections(), 0);
 }
+
+/// A record of TLS 1.2 with AES-128-GCM as whoever has the master secret can make it: application data, the first one.
+fn seal12(master: &Secret, client: [u8; 32], server: [u8; 32], text: &[u8]) -> Vec<u8> {
+    use super::super::lane::Role;
+    use aes_gcm::aead::AeadInOut;
+    use aes_gcm::{Aes128Gcm, KeyInit};
+    let protection = super::super::suite::Protection::of(super::super::Version::Tls12, 0xc02b).unwrap();
+    let keys = super::super::keys::Keys::tls12(protection, master, &client, &server, Role::Client).unwrap();
+    let len = u16::try_from(text.len()).unwrap();
+    let mut inner = text.to_vec();
+    let additional = [&[0; 8][..], &[23, 3, 3], &len.to_be_bytes()].concat();
+    let nonce = keys.nonce(0, [0; 8]);
+    let aead = Aes128Gcm::new_from_slice(keys.key()).unwrap();
+    let nonce = nonce.as_slice().try_into().unwrap();
+    let tag = aead.encrypt_inout_detached(nonce, &additional, inner.as_mut_slice().into()).unwrap();
+    [&[23, 3, 3][..], &(len + 24).to_be_bytes(), &[0; 8], &inner, &tag].concat()
+}
+
+/// A client that waits in one handshake of TLS 1.2 says on another connection what is protected with the first one's secret, and
+/// ends that: nothing was said to the controller, and the first one is still to be read.
+#[test]
+fn a_secret_with_the_name_of_another_connection() {
+    use super::rig::Ends;
+    use rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let suite = TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let ends = Ends::new(suite, &rustls::version::TLS12);
+    let mut own = ends.connect();
+    own.run().ask(b"GET / HTTP/1.1\r\n\r\n");
+    let secrets = ends.secrets.all();
+    let mut other = ends.connect();
+    let (mut hello, mut flight) = (Vec::new(), Vec::new());
+    other.client.write_tls(&mut hello).unwrap();
+    other.server.read_tls(&mut &hello[..]).unwrap();
+    other.server.process_new_packets().unwrap();
+    while other.server.wants_write() {
+        other.server.write_tls(&mut flight).unwrap();
+    }
+    let random = |record: &[u8]| record[11..43].try_into().unwrap();
+    let forged = seal12(&secrets[0].2, random(&hello), random(&flight), b"GET /forged HTTP/1.1\r\n\r\n");
+
+    let mut rig = Rig::new(&secrets);
+    let exchange = 5 + usize::from(u16::from_be_bytes([own.wire[2].1[3], own.wire[2].1[4]]));
+    let (front, back) = own.wire[2].1.split_at(exchange);
+    rig.feed(CLIENT, Piece::Data(&own.wire[0].1));
+    rig.feed(SERVER, Piece::Data(&own.wire[1].1));
+    rig.feed(CLIENT, Piece::Data(front));
+    let mut tls = Tls::new(CLIENT);
+    let mut taken = Taken::default();
+    let ccs = [20, 3, 3, 0, 1, 1];
+    for (way, bytes) in [(CLIENT, &hello[..]), (SERVER, &flight), (CLIENT, &ccs), (CLIENT, &forged)] {
+        tls.feed(&mut rig.cx, way, Piece::Data(bytes), rig.time, &mut taken);
+    }
+    tls.finish(&mut rig.cx, rig.time, &mut taken);
+    rig.feed(CLIENT, Piece::Data(back));
+    for (way, bytes) in &own.wire[3..] {
+        rig.feed(*way, Piece::Data(bytes));
+    }
+    let said = String::from_utf8_lossy(&taken.out[0].bytes).into_owned();
+    let read = rig.taken.out[0].bytes == own.sent[0];
+    assert!(said.is_empty() && read, "invented: {said:?}; the other was read: {read}");
+}

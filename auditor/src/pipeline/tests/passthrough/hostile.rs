@@ -291,3 +291,40 @@ fn late_secrets_of_a_second_connection_with_the_same_random() {
     let requests = rig.requests();
     assert!(requests.ends_with(&[("/c", 200, true)]), "{requests:?}");
 }
+
+/// Who has seen a connection's records, without any secret, sends them again behind the same hello: the controller refuses them.
+#[test]
+fn records_of_another_connection_sent_again() {
+    let (ends, keys) = ends();
+    let mut rig = Rig::new();
+    let mut first = ends.connect();
+    first.run().ask(get("/x").as_bytes()).answer(OK.as_bytes());
+    rig.learns(&keys);
+    let mut leg = rig.leg(21, How::Passive);
+    rig.carry_all(&first, &mut leg);
+    let said = first.bytes(CLIENT);
+    let (hello, rest) = said.split_at(first.wire[0].1.len());
+    let mut server = rustls::ServerConnection::new(Arc::new(ends.server.clone())).unwrap();
+    let (mut flight, mut alert) = (Vec::new(), Vec::new());
+    server.read_tls(&mut &hello[..]).unwrap();
+    server.process_new_packets().unwrap();
+    while server.wants_write() {
+        server.write_tls(&mut flight).unwrap();
+    }
+    rig.learns(&keys);
+    server.read_tls(&mut &rest[..]).unwrap();
+    server.process_new_packets().unwrap_err();
+    while server.wants_write() {
+        server.write_tls(&mut alert).unwrap();
+    }
+    let mut again = rig.leg(22, How::Passive);
+    rig.carry(&mut again, true, hello);
+    rig.carry(&mut again, false, &flight);
+    rig.carry(&mut again, true, rest);
+    rig.carry(&mut again, false, &alert);
+    rig.close(&again);
+    rig.later();
+    rig.close(&leg);
+    let all: Vec<_> = rig.of_kind("http.request").cloned().collect();
+    assert_eq!(all.len(), 1, "{all:#?}");
+}
