@@ -21,6 +21,10 @@ use crate::decode::http1::malformed::Malformed;
 use crate::decode::legs::{Leg, Party};
 use crate::emit::build::ConnectionEnd;
 
+/// Connections of one client random whose records wait, that one late secret is tried on. The random value is the client's
+/// choice, and each trial runs records through a cipher. Those that wait longest come first.
+pub(super) const MAX_SERVED: u64 = 64;
+
 /// How far into a stream a piece may lie that came before its connection: no more than a first window of TCP.
 const MAX_EARLY: i64 = 1 << 20;
 
@@ -256,17 +260,21 @@ fn take_secret<F: Feedback>(pipeline: &mut Pipeline<F>, time: Nanos, secret: &se
         Taken::Surplus => return pipeline.coverage.count(Loss::SecretLimit, 1, 0, time),
     }
     let Some(random) = named else { return };
-    let mut last = 0;
+    let (mut last, mut served) = (0, 0);
     while let Some((number, id)) = pipeline.hellos.behind(&random, last) {
         last = number;
-        serve(pipeline, id, time);
+        if served < MAX_SERVED {
+            served += u64::from(serve(pipeline, id, time));
+        } else if pipeline.connections.get(&id).is_some_and(Connection::awaits) {
+            pipeline.coverage.count(Loss::SecretLimit, 1, 0, time);
+        }
     }
 }
 
-/// A secret has come that may serve a connection.
-fn serve<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, time: Nanos) {
+/// A secret has come that may serve a connection. Tells whether it waited for one.
+fn serve<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, time: Nanos) -> bool {
     let Some(connection) = pipeline.connections.get_mut(&id).filter(|connection| connection.awaits()) else {
-        return;
+        return false;
     };
     let held = connection.held();
     connection.secrets_arrived(time, &mut scope!(pipeline));
@@ -276,6 +284,7 @@ fn serve<F: Feedback>(pipeline: &mut Pipeline<F>, id: ConnectionId, time: Nanos)
     }
     pipeline.held = pipeline.held + left - held;
     decode(pipeline, id);
+    true
 }
 
 /// Keeps the list of those that hold bytes as short as it may be.

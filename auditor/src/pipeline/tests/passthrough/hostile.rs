@@ -215,6 +215,29 @@ fn late_secrets_behind_idle_connections() {
     assert_eq!(rig.requests(), [("/x", 200, true)]);
 }
 
+/// A late secret is not tried on all that wait for one of its name, and that is told.
+#[test]
+fn late_secrets_of_more_connections_than_are_served() {
+    let (keys, tls) = spoken();
+    let mut rig = Rig::new();
+    let legs: Vec<_> = (0..66)
+        .map(|number| {
+            let mut leg = rig.leg(100 + number, How::Passive);
+            rig.carry_all(&tls, &mut leg);
+            leg
+        })
+        .collect();
+    rig.learns(&keys).later();
+    legs.iter().for_each(|leg| rig.close(leg));
+    assert_eq!(rig.requests(), [("/x", 200, true); 64]);
+    let told: Vec<_> = rig.of_kind("coverage").filter(|event| event["reason"] == "secret_limit").collect();
+    // Two connections, four secrets.
+    assert_eq!(told.iter().map(|event| event["count"].as_u64().unwrap()).sum::<u64>(), 8, "{told:?}");
+    let missing: Vec<_> =
+        rig.of_kind("coverage").filter(|event| event["subject"]["connection"] != Value::Null).collect();
+    assert_eq!(missing.len(), 4, "each way of the two: {missing:#?}");
+}
+
 /// A controller that tries another backend where the first one has gone: the second one is whom it was passed on to.
 #[test]
 fn a_second_try() {
