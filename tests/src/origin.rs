@@ -10,6 +10,7 @@
 //! | `/until-close/N` | 200 with N bytes, ended by closing |
 //! | `/status/CODE` | that status; without a body where the status has none |
 //! | `/cut/N` | promises N bytes, sends half, closes |
+//! | `/stall/N` | promises N bytes, sends half, and no more as long as the connection is there |
 //! | `/silent` | closes without an answer |
 //! | `/early-hints` | 103, then 200 |
 //! | `/websocket` | 101, then every byte comes back until the client closes |
@@ -195,6 +196,13 @@ fn answer(input: &mut impl BufRead, output: &mut impl Write, asked: &Asked) -> R
         "cut" => {
             write!(output, "HTTP/1.1 200 OK\r\nContent-Length: {number}\r\n\r\n")?;
             copy(&mut body(number / 2), output)?;
+            return Ok(false);
+        }
+        "stall" => {
+            write!(output, "HTTP/1.1 200 OK\r\nContent-Length: {number}\r\n\r\n")?;
+            copy(&mut body(number / 2), output)?;
+            // The rest never comes: whoever asked leaves first.
+            copy(input, &mut sink())?;
             return Ok(false);
         }
         "silent" => return Ok(false),

@@ -107,7 +107,9 @@ fn downloads(server: SocketAddr) -> Result<()> {
 fn tshark(file: &Path) -> Result<Conversations> {
     // One object for each message; those of a packet become an array instead of one that hides the others.
     let mut program = Command::new("tshark");
-    program.arg("-r").arg(file).args(["-T", "json", "--no-duplicate-keys", "-J", "tcp http"]);
+    // Packets of two processors may be captured in another order than they were sent.
+    program.arg("-r").arg(file).args(["-o", "tcp.reassemble_out_of_order:TRUE"]);
+    program.args(["-T", "json", "--no-duplicate-keys", "-J", "tcp http"]);
     let filter = format!("http and tcp.port == {LISTEN}");
     let output = program.args(["-Y", &filter]).stderr(Stdio::piped()).output().context("start tshark")?;
     ensure!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));

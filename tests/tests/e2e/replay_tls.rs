@@ -164,6 +164,8 @@ fn tshark(capture: &Path, keys: &Path) -> Result<Requests> {
     let [first, second] = LISTEN;
     let mut program = Command::new("tshark");
     program.arg("-r").arg(capture).arg("-o").arg(format!("tls.keylog_file:{}", keys.display()));
+    // Packets of two processors may be captured in another order than they were sent.
+    program.args(["-o", "tcp.reassemble_out_of_order:TRUE"]);
     for port in LISTEN {
         program.args(["-d", &format!("tcp.port=={port},tls")]);
     }
