@@ -3,8 +3,8 @@
 //! Consumes the messages of all connections of *one* controller, in the order of capture; produces client requests with
 //! the attempts made for them, and backend requests that nothing explains. Evidence is what the forwarded request shows
 //! (request id, target, method, host, the client's address in a PROXY header or in `X-Forwarded-For` and its like, length
-//! of the body) and time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken and
-//! the join is called ambiguous: two requests that look the same can not be told apart from outside.
+//! of the body) and time; how far it goes is said in [`Join`]. Where several client requests fit equally well, the oldest is taken, each
+//! once, and the join is called ambiguous: two requests that look the same can not be told apart from outside.
 //!
 //! Invariants: an exchange comes out exactly once; memory is bounded by the exchanges open in the decoders, plus those
 //! that wait at most [`GRACE`] for an attempt to end.
@@ -107,9 +107,10 @@ impl Client {
         self.finished.is_none() || self.attempts.is_empty()
     }
 
-    /// Whether it can be expected to be forwarded next.
-    fn is_idle(&self) -> bool {
-        self.running == 0 && !self.abandoned
+    /// Whether `forwarded` can be expected to be for it: nothing is being done for it, nor was that same done with success. Its
+    /// answer may still be on its way when the next request is forwarded that looks the same.
+    fn is_idle(&self, forwarded: &Head) -> bool {
+        self.running == 0 && !self.abandoned && !self.attempts.iter().any(|attempt| attempt.serves(forwarded))
     }
 
     /// Whether its client got all, and every attempt has ended.

@@ -65,6 +65,12 @@ impl Attempt {
         Some(self.exchange.as_ref()?.response.head.as_ref()?.status()).filter(|status| *status > 0)
     }
 
+    /// Whether it has brought an answer to what `other` asks, and no reason to try again.
+    pub(super) fn serves(&self, other: &Head) -> bool {
+        let same = self.head.method() == other.method() && self.head.target() == other.target();
+        same && self.exchange.is_some() && !self.has_failed()
+    }
+
     /// Whether it is over and left reason to try again: no answer, or one that proxies can be told to take as a failure
     /// (nginx's `proxy_next_upstream`, `HAProxy`'s `retry-on`).
     pub(super) fn has_failed(&self) -> bool {

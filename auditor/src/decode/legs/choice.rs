@@ -19,7 +19,7 @@ pub(super) const MAX_KEYS: usize = 1024;
 
 impl Client {
     fn rank(&self, evidence: &Evidence<'_>) -> Option<evidence::Rank> {
-        evidence.rank(&self.head, &self.party, self.is_idle())
+        evidence.rank(&self.head, &self.party, self.is_idle(evidence.head()))
     }
 }
 

@@ -57,7 +57,12 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// How well `original` fits, or `None` if it does not. `idle`: no attempt is running for it.
+    /// What was forwarded.
+    pub(super) fn head(&self) -> &Head {
+        self.head
+    }
+
+    /// How well `original` fits, or `None` if it does not. `idle`: it can be expected to be forwarded next.
     pub(super) fn rank(&self, original: &Head, party: &Party, idle: bool) -> Option<Rank> {
         let same = |name| self.head.get(name).is_some_and(|value| original.get(name) == Some(value));
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };

@@ -175,6 +175,36 @@ fn rewritten_to_what_another_asks_for() {
     }
 }
 
+/// A controller that hands on its answers after it has had several: each client's request was forwarded once.
+#[test]
+fn equal_requests_one_answered_before_the_next_is_forwarded() {
+    let mut rig = Rig::default();
+    let asked: Vec<_> = (0..3).map(|_| rig.asks(1, "GET /x; Host: h")).collect();
+    for backend in 1..4 {
+        let forwarded = rig.forwards(backend, "GET /x; Host: h");
+        rig.answers(&forwarded, 200);
+    }
+    asked.iter().for_each(|asked| {
+        rig.gets(asked, 200);
+    });
+    rig.check(&[
+        "/x of 1, 1 Ambiguous Main 200",
+        "/x of 1, 2 Ambiguous Main 200",
+        "/x of 1, 3 Inferred Main 200",
+    ]);
+    // One that failed is tried again, for the same client.
+    let mut rig = Rig::default();
+    let asked = [rig.asks(1, "GET /x; Host: h"), rig.asks(1, "GET /x; Host: h")];
+    for (backend, status) in [(1, 502), (2, 200), (3, 200)] {
+        let forwarded = rig.forwards(backend, "GET /x; Host: h");
+        rig.answers(&forwarded, status);
+    }
+    asked.iter().for_each(|asked| {
+        rig.gets(asked, 200);
+    });
+    rig.check(&["/x of 1, 1 Ambiguous Retry 502, 2 Ambiguous Main 200", "/x of 1, 3 Inferred Main 200"]);
+}
+
 /// Equal requests: in the order of their arrival, each its own, and never for sure.
 #[test]
 fn equal_requests_at_once() {
