@@ -6,6 +6,7 @@
 mod client;
 mod descriptors;
 mod handshakes;
+mod held;
 mod idle;
 mod ingress;
 mod load;

@@ -64,21 +64,12 @@ pub(super) fn connections(target: Target<'_>, count: u64, rate: u32) -> Result<(
     finish(&mut load, count)
 }
 
-/// Opens so many connections, so many a second, with one request on each a `period` later, and nothing more for another
-/// period, as long as the process is let run.
-pub(super) fn idle(target: Target<'_>, count: u64, rate: u32, period: Duration) -> Result<Process> {
-    let mut load = h2load(target);
-    load.args(["--requests", &(2 * count).to_string(), "--clients", &count.to_string()]);
-    load.args(["--rate", &rate.to_string(), "--rps", &format!("{:.5}", period.as_secs_f64().recip())]);
-    Process::spawn_as_is("h2load", load.stdout(Stdio::null()).stderr(Stdio::inherit()))
-}
-
 fn h2load(target: Target<'_>) -> Command {
     let mut load = command("h2load", None);
-    let scheme = if target.protocol.tls() { "https" } else { "http" };
     if target.protocol != Protocol::Https2 {
         load.arg("--h1");
     }
+    let scheme = if target.protocol.tls() { "https" } else { "http" };
     load.arg(format!("--connect-to={}", target.address)).arg(format!("{scheme}://{}/", target.host));
     load
 }

@@ -1,19 +1,15 @@
 //! The auditor's memory while many connections are open and idle.
 
-use std::time::Duration;
-
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use harness::auditor::{AuditorProcess, Options};
 use harness::wait;
 
+use super::descriptors;
+use super::held::Opener;
 use super::load::Bed;
 use super::measure::{drain, memory_mib};
 use super::setting::Setting;
-use super::{client, descriptors};
 use crate::commands::say;
-
-/// Connections that are opened a second: handshakes take the controller about a millisecond each.
-const RATE: u32 = 400;
 
 /// Opens so many connections through the ingress, one request on each, and shows the auditor's memory.
 pub(super) fn run(setting: Setting, connections: u64) -> Result<()> {
@@ -28,23 +24,25 @@ pub(super) fn run(setting: Setting, connections: u64) -> Result<()> {
     drain(&auditor, requests)?;
     let before = memory_mib(&auditor, "VmRSS:")?;
     say(&format!("opening {connections} connections"));
-    // All are open when the first of them asks, and all have asked when it asks again.
-    let period = Duration::from_secs(10 + 2 * connections / u64::from(RATE));
-    let clients = client::idle(bed.target(), connections, RATE, period)?;
+    let opener = Opener::new(setting.protocol)?;
+    let mut clients = Vec::new();
+    for number in 0..connections {
+        wait::check_interrupted()?;
+        clients.push(opener.open(bed.target()).with_context(|| format!("connection {number}"))?);
+    }
     let requests = requests + connections;
-    wait::until("an event for each connection", 2 * period, || {
-        Ok((auditor.request_count() >= requests).then_some(()))
-    })?;
+    drain(&auditor, requests)?;
     let (open, peak) = (memory_mib(&auditor, "VmRSS:")?, memory_mib(&auditor, "VmHWM:")?);
     let events = auditor.request_count();
     drop(clients);
-    auditor.stop()?;
+    let output = auditor.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 connections")]
     let each = (open - before) * 1024.0 / connections as f64;
     println!(
         "{}, {connections} connections: resident {open:.1} MiB (before {before:.1}, {each:.2} KiB for each), peak \
-         {peak:.1} MiB; requests {requests}, events {events}",
-        setting.name()
+         {peak:.1} MiB; requests {requests}, events {events} then, {} at the end",
+        setting.name(),
+        output.request_count
     );
     Ok(())
 }
