@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// Seconds of load for each measurement.
     #[arg(long, default_value_t = 5)]
     seconds: u32,
+    /// Configuration for the auditor, to see what it costs with other limits or another pace.
+    #[arg(long, value_name = "FILE", conflicts_with = "pipeline")]
+    config: Option<PathBuf>,
     /// Write every measurement to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -81,13 +84,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     say("building the auditor");
     auditor::binary()?;
+    let config = arguments.config.as_deref();
     if let Some(connections) = arguments.connections {
-        return settings.into_iter().try_for_each(|setting| idle::run(setting, connections));
+        return settings.into_iter().try_for_each(|setting| idle::run(setting, connections, config));
     }
     if let Some(rate) = arguments.handshakes {
         return settings
             .into_iter()
-            .try_for_each(|setting| handshakes::run(setting, rate, arguments.seconds));
+            .try_for_each(|setting| handshakes::run(setting, rate, arguments.seconds, config));
     }
     let mut runs = Vec::new();
     let mut disturbed: f64 = 0.0;
@@ -104,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     say(&format!("other programs use {:.0} % of the processors", others * 100.0));
                 }
                 disturbed = disturbed.max(others);
-                let run = measure::run(*setting, *mode, repeat, arguments.seconds)?;
+                let run = measure::run(*setting, *mode, repeat, arguments.seconds, config)?;
                 say(&report::line(&run));
                 runs.push(run);
             }

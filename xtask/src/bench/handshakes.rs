@@ -1,16 +1,17 @@
 //! New connections over TLS, one request on each: whether the secrets of all of them were read.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
-use harness::auditor::{AuditorProcess, Options};
 
 use super::client;
 use super::descriptors;
 use super::load::Bed;
-use super::measure::drain;
+use super::measure::{drain, start};
 use super::setting::Setting;
 
 /// Opens `rate` connections a second for so long. A request whose connection's secrets were missed has no event.
-pub(super) fn run(setting: Setting, rate: u32, seconds: u32) -> Result<()> {
+pub(super) fn run(setting: Setting, rate: u32, seconds: u32, config: Option<&Path>) -> Result<()> {
     ensure!(
         setting.protocol.tls(),
         "there are no handshakes in the clear: ask for --protocol https/1.1 or https/2"
@@ -18,8 +19,7 @@ pub(super) fn run(setting: Setting, rate: u32, seconds: u32) -> Result<()> {
     let count = u64::from(rate) * u64::from(seconds);
     descriptors::allow(count)?;
     let bed = Bed::start(setting, false)?;
-    let options = Options { count_only: true, ..Options::default() };
-    let auditor = AuditorProcess::start(bed.cgroup(), bed.manifests(), options)?;
+    let auditor = start(&bed, config)?;
     bed.try_once()?;
     let (connections, reached) = client::connections(bed.target(), count, rate)?;
     let requests = connections + 1;

@@ -1,22 +1,22 @@
 //! The auditor's memory while many connections are open and idle.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
-use harness::auditor::{AuditorProcess, Options};
 use harness::wait;
 
 use super::descriptors;
 use super::held::Opener;
 use super::load::Bed;
-use super::measure::{drain, memory_mib};
+use super::measure::{drain, memory_mib, start};
 use super::setting::Setting;
 use crate::commands::say;
 
 /// Opens so many connections through the ingress, one request on each, and shows the auditor's memory.
-pub(super) fn run(setting: Setting, connections: u64) -> Result<()> {
+pub(super) fn run(setting: Setting, connections: u64, config: Option<&Path>) -> Result<()> {
     descriptors::allow(connections)?;
     let bed = Bed::start(setting, false)?;
-    let options = Options { count_only: true, ..Options::default() };
-    let auditor = AuditorProcess::start(bed.cgroup(), bed.manifests(), options)?;
+    let auditor = start(&bed, config)?;
     bed.try_once()?;
     // The ring is memory of the auditor's once it was written.
     bed.load(2)?;

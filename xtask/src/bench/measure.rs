@@ -1,7 +1,9 @@
 //! One measurement: a fresh ingress, a mode, a load; and what it took.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -56,14 +58,15 @@ pub(super) struct Run {
 }
 
 /// Measures `mode` once, under about `seconds` of load.
-pub(super) fn run(setting: Setting, mode: Mode, repeat: u32, seconds: u32) -> Result<Run> {
+pub(super) fn run(
+    setting: Setting,
+    mode: Mode,
+    repeat: u32,
+    seconds: u32,
+    config: Option<&Path>,
+) -> Result<Run> {
     let bed = Bed::start(setting, mode == Mode::AccessLog)?;
-    let auditor = if mode == Mode::Auditor {
-        let options = Options { count_only: true, ..Options::default() };
-        Some(AuditorProcess::start(bed.cgroup(), bed.manifests(), options)?)
-    } else {
-        None
-    };
+    let auditor = if mode == Mode::Auditor { Some(start(&bed, config)?) } else { None };
     let tracer = match bed.ingress() {
         Ingress::Nginx(nginx) if mode == Mode::Uprobe => Some(Tracer::start(nginx)?),
         _ => None,
@@ -107,6 +110,13 @@ pub(super) fn run(setting: Setting, mode: Mode, repeat: u32, seconds: u32) -> Re
         run.lost = Some(handled.abs_diff(output.request_count));
     }
     Ok(run)
+}
+
+/// Starts the auditor on the ingress: it counts what is printed and keeps nothing.
+pub(super) fn start(bed: &Bed, config: Option<&Path>) -> Result<AuditorProcess> {
+    let arguments = config.into_iter().flat_map(|path| [OsString::from("--config"), path.into()]).collect();
+    let options = Options { arguments, count_only: true, on_line: None };
+    AuditorProcess::start(bed.cgroup(), bed.manifests(), options)
 }
 
 /// Waits until there are so many events of requests, or there will be no more: what is missing then is lost.
