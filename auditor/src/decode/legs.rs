@@ -14,6 +14,7 @@ mod choice;
 mod evidence;
 mod party;
 mod queue;
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use foldhash::HashMap;
 pub use attempt::{Attempt, Join, Purpose};
 pub use party::{Leg, Party};
 use queue::{Hashed, Targets};
+use signs::{Signed, Signs};
 
 use crate::capture::record::{ConnectionId, Nanos};
 use crate::decode::http1::exchange::{Exchange, Outcome};
@@ -83,6 +85,7 @@ pub struct Legs {
 struct Client {
     party: Arc<Party>,
     head: Arc<Head>,
+    signs: Signs,
     names: Names,
     attempts: Vec<Attempt>,
     /// Attempts that have not ended.
@@ -101,6 +104,10 @@ struct Names {
 }
 
 impl Client {
+    fn signed(&self) -> Signed<'_> {
+        Signed { head: &self.head, signs: &self.signs }
+    }
+
     /// Whether a request to a backend may have been made for it: it is open; or its client left before anything was done,
     /// which the controller may not have noticed.
     fn is_candidate(&self) -> bool {
@@ -133,18 +140,28 @@ impl Legs {
     /// The head of a client's request is complete.
     pub fn client_request(&mut self, party: &Arc<Party>, offset: u64, head: Arc<Head>) {
         let key = (party.id, offset);
+        let signs = Signs::of(&head);
+        let signed = Signed { head: &head, signs: &signs };
         let names = Names {
             target: self.targets.push(head.target(), key),
             tail: self.tails.push(evidence::tail(head.target()), key),
-            ids: evidence::ids(&head).map(|id| id.map(|id| self.ids.push(&id, key))),
+            ids: signed.ids().map(|id| id.map(|id| self.ids.push(&id, key))),
         };
         if self.arrivals.len() > 2 * self.clients.len() + 64 {
             self.arrivals.retain(|key| self.clients.contains_key(key));
         }
         self.arrivals.push_back(key);
         let party = Arc::clone(party);
-        let client =
-            Client { party, head, names, attempts: Vec::new(), running: 0, finished: None, abandoned: false };
+        let client = Client {
+            party,
+            head,
+            signs,
+            names,
+            attempts: Vec::new(),
+            running: 0,
+            finished: None,
+            abandoned: false,
+        };
         self.clients.insert(key, client);
     }
 

@@ -38,6 +38,10 @@ fn clamp(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
+/// Where the value of a field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::decode) struct Place(Span);
+
 /// Field names that framing and routing ask for, noted while the lines are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
@@ -85,6 +89,16 @@ impl Fields {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.spans(name).next().map(|span| unfold(span.of(&self.raw)))
+    }
+
+    /// Where the first line of `name` is: to be found once, and read with [`Self::at`] as often as it is needed.
+    pub(in crate::decode) fn place(&self, name: &str) -> Option<Place> {
+        self.spans(name).next().map(Place)
+    }
+
+    /// The value at a place of these fields, as [`Self::get`] gives it.
+    pub(in crate::decode) fn at(&self, Place(span): Place) -> Cow<'_, [u8]> {
+        unfold(span.of(&self.raw))
     }
 
     /// Every value of `name`, in order.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::Limits;
-use super::fields::{Fields, Line, Scan, Span, is_token, is_token_byte, line_at, scan};
+use super::fields::{Fields, Line, Place, Scan, Span, is_token, is_token_byte, line_at, scan};
 use super::malformed::Malformed;
 use super::notes::{Note, Notes};
 use super::{fields::Known, target};
@@ -204,6 +204,16 @@ impl Head {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.fields.get(name)
+    }
+
+    /// Where the first value of a field is, for [`Self::at`].
+    pub(in crate::decode) fn place(&self, name: &str) -> Option<Place> {
+        self.fields.place(name)
+    }
+
+    /// The value at a place of this head.
+    pub(in crate::decode) fn at(&self, place: Place) -> Cow<'_, [u8]> {
+        self.fields.at(place)
     }
 
     /// Every value of a field, in order.

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use foldhash::HashMap;
 
-use super::evidence::{self, Evidence};
+use super::evidence::{self, Evidence, Rank};
+use super::signs::{Signed, Signs};
 use super::{Client, Join, Key, Legs, Party};
 use crate::decode::http1::head::Head;
 
@@ -18,19 +19,21 @@ pub(super) const MAX_CANDIDATES: usize = 128;
 pub(super) const MAX_KEYS: usize = 1024;
 
 impl Client {
-    fn rank(&self, evidence: &Evidence<'_>) -> Option<evidence::Rank> {
-        evidence.rank(&self.head, &self.party, self.is_idle(evidence.head()))
+    fn rank(&self, evidence: &Evidence<'_>, idle: bool) -> Option<Rank> {
+        evidence.rank(self.signed(), &self.party, idle)
     }
 }
 
 impl Legs {
     /// The client's request that `forwarded` was most likely made for.
     pub(super) fn candidate(&mut self, party: &Party, forwarded: &Head) -> Option<(Key, Join)> {
-        let evidence = Evidence::of(party, forwarded);
+        let signs = Signs::of(forwarded);
+        let signed = Signed { head: forwarded, signs: &signs };
+        let evidence = Evidence::of(party, signed);
         let clients = &self.clients;
         // An id goes before the target: what another client asked for may look like this one's after a rewrite.
         let mut with_id = VecDeque::new();
-        for id in evidence::ids(forwarded).into_iter().flatten() {
+        for id in signed.ids().into_iter().flatten() {
             let keys = self.ids.get(&id, |key| clients.contains_key(key));
             let fresh = |key: &&Key| is_candidate(clients, key) && !with_id.contains(*key);
             let recent: Vec<Key> =
@@ -74,8 +77,9 @@ fn is_candidate(clients: &HashMap<Key, Client>, key: &Key) -> bool {
 fn has_rival(clients: &HashMap<Key, Client>, evidence: &Evidence<'_>, alike: &VecDeque<Key>) -> bool {
     let open = alike.iter().filter_map(|key| clients.get(key)).filter(|client| client.is_candidate());
     let is_rival = |client: &Client| {
-        let rank = evidence.is_rewrite_of(&client.head).then(|| client.rank(evidence)).flatten();
-        rank.is_some_and(evidence::Rank::agrees)
+        let idle = client.is_idle(evidence.forwarded().head);
+        let rank = evidence.is_rewrite_of(&client.head).then(|| client.rank(evidence, idle)).flatten();
+        rank.is_some_and(Rank::agrees)
     };
     open.enumerate().any(|(place, client)| place >= MAX_CANDIDATES || is_rival(client))
 }
@@ -83,10 +87,10 @@ fn has_rival(clients: &HashMap<Key, Client>, evidence: &Evidence<'_>, alike: &Ve
 /// How the best candidate stands among the others.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
-    rank: evidence::Rank,
-    /// Candidates that fit at all.
+    rank: Rank,
+    /// Candidates that fit at all, as far as it matters: more than one is no proof.
     fitting: usize,
-    /// Candidates with the best rank.
+    /// Candidates with the best rank, in the same way.
     equal: usize,
 }
 
@@ -107,29 +111,62 @@ fn choose(
     evidence: &Evidence<'_>,
     keys: &VecDeque<Key>,
 ) -> Option<(Key, Choice)> {
-    let mut best: Option<(Key, Choice)> = None;
-    let (mut fitting, mut looked_at) = (0, 0);
-    let candidates = keys.iter().rev().take(MAX_KEYS).filter(|key| is_candidate(clients, key));
-    for key in candidates.take(MAX_CANDIDATES) {
-        looked_at += 1;
-        let Some(client) = clients.get(key) else { continue };
-        let Some(rank) = client.rank(evidence) else {
-            continue;
-        };
-        fitting += 1;
-        match &mut best {
-            Some((_, choice)) if rank < choice.rank => {}
-            Some((oldest, choice)) if rank == choice.rank => {
-                choice.equal += 1;
-                *oldest = *key;
-            }
-            _ => best = Some((*key, Choice { rank, fitting: 0, equal: 1 })),
+    let open = |key| clients.get(key).filter(|client| client.is_candidate()).map(|client| (*key, client));
+    let newest = keys.iter().rev().take(MAX_KEYS).filter_map(open).take(MAX_CANDIDATES);
+    let is_idle = |(_, client): &(Key, &Client)| client.is_idle(evidence.forwarded().head);
+    let (idle, busy): (Vec<_>, Vec<_>) = newest.partition(is_idle);
+    let mut best = Best::default();
+    let most = evidence.most(true);
+    for (key, client) in idle.iter().rev() {
+        best.offer(*key, client.rank(evidence, true));
+        // What is the same as the best is not better, and how many of those there are makes no difference.
+        if best.is_shared() && best.rank() == Some(most) {
+            break;
         }
     }
-    let (key, mut choice) = best?;
-    choice.fitting = fitting;
-    if looked_at == MAX_CANDIDATES || keys.len() > MAX_KEYS {
+    let most = evidence.most(false);
+    for (key, client) in busy.iter().rev() {
+        if best.fitting > 1 && best.rank() > Some(most) {
+            break;
+        }
+        best.offer(*key, client.rank(evidence, false));
+    }
+    let (key, mut choice) = best.choice()?;
+    if idle.len() + busy.len() == MAX_CANDIDATES || keys.len() > MAX_KEYS {
         choice.equal = choice.equal.max(2);
     }
     Some((key, choice))
+}
+
+/// The best of those that were offered so far, the oldest first.
+#[derive(Debug, Default)]
+struct Best {
+    first: Option<(Key, Rank)>,
+    equal: usize,
+    fitting: usize,
+}
+
+impl Best {
+    fn offer(&mut self, key: Key, rank: Option<Rank>) {
+        let Some(rank) = rank else { return };
+        self.fitting += 1;
+        match self.rank() {
+            Some(best) if rank < best => {}
+            Some(best) if rank == best => self.equal += 1,
+            _ => (self.first, self.equal) = (Some((key, rank)), 1),
+        }
+    }
+
+    fn rank(&self) -> Option<Rank> {
+        self.first.map(|(_, rank)| rank)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.equal > 1
+    }
+
+    fn choice(self) -> Option<(Key, Choice)> {
+        let (key, rank) = self.first?;
+        Some((key, Choice { rank, fitting: self.fitting, equal: self.equal }))
+    }
 }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use memchr::memchr;
 
+use super::Party;
+use super::signs::{Signed, TraceId};
 use crate::decode::http1::head::Head;
-use crate::decode::legs::Party;
 
 /// Strength of the evidence; more is better. One bit per witness, the strongest highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,71 +41,88 @@ impl Rank {
 /// What was read from a forwarded request, once, to be held against several candidates.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
-    head: &'a Head,
+    forwarded: Signed<'a>,
     client: Option<Named>,
+    host: Option<Cow<'a, [u8]>>,
+    content_length: Option<Cow<'a, [u8]>>,
     request_id: Option<Cow<'a, [u8]>>,
     trace_id: Option<TraceId>,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn of(party: &Party, head: &'a Head) -> Self {
+    pub(super) fn of(party: &Party, forwarded: Signed<'a>) -> Self {
         let source = party.proxied.as_ref().and_then(|header| header.source());
         Self {
-            head,
-            client: source.map(Named::End).or_else(|| client(head).map(Named::Address)),
-            request_id: head.get("x-request-id").filter(|id| !id.is_empty()),
-            trace_id: trace_id(head),
+            forwarded,
+            client: source.map(Named::End).or_else(|| forwarded.client().map(Named::Address)),
+            host: forwarded.host(),
+            content_length: forwarded.content_length(),
+            request_id: forwarded.request_id().filter(|id| !id.is_empty()),
+            trace_id: forwarded.trace_id(),
         }
     }
 
     /// What was forwarded.
-    pub(super) fn head(&self) -> &Head {
-        self.head
+    pub(super) fn forwarded(&self) -> Signed<'a> {
+        self.forwarded
+    }
+
+    /// The most that any candidate can reach that is idle, or is not.
+    pub(super) fn most(&self, idle: bool) -> Rank {
+        let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
+        let most = AGREES
+            | TARGET
+            | bit(idle, IDLE)
+            | bit(self.client.is_some(), CLIENT)
+            | bit(self.host.is_some(), HOST)
+            | bit(self.content_length.is_some(), LENGTH);
+        Rank(most, true)
     }
 
     /// How well `original` fits, or `None` if it does not. `idle`: it can be expected to be forwarded next.
-    pub(super) fn rank(&self, original: &Head, party: &Party, idle: bool) -> Option<Rank> {
-        let same = |name| self.head.get(name).is_some_and(|value| original.get(name) == Some(value));
+    pub(super) fn rank(&self, original: Signed<'_>, party: &Party, idle: bool) -> Option<Rank> {
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
-        let request_id = self.request_id.is_some() && original.get("x-request-id") == self.request_id;
-        let id = request_id || (self.trace_id.is_some() && trace_id(original) == self.trace_id);
+        let (forwarded, asked) = (self.forwarded.head, original.head);
+        let own_id = original.request_id();
+        let request_id = self.request_id.is_some() && own_id == self.request_id;
+        let id = request_id || (self.trace_id.is_some() && original.trace_id() == self.trace_id);
         // Nothing is the same where it is not known.
-        let target = self.head.target() == original.target() && !original.target().is_empty();
-        let host = same("host");
+        let target = forwarded.target() == asked.target() && !asked.target().is_empty();
+        let host = self.host.is_some() && original.host() == self.host;
         let client = self.client.is_some_and(|named| named.is(party));
         // A proxy may ask a backend with GET for what the client asked with HEAD, to fill a cache.
         // An extended CONNECT is an upgrade with GET in HTTP/1 (RFC 8441, 5).
         let as_get = |head: &Head| head.method() == b"HEAD" || head.protocol().is_some();
-        let method = (self.head.method() == original.method() && !original.method().is_empty())
-            || (self.head.method() == b"GET" && as_get(original))
-            || (self.head.protocol().is_some() && original.method() == b"GET");
-        let near = target || is_related(self.head.target(), original.target());
+        let method = (forwarded.method() == asked.method() && !asked.method().is_empty())
+            || (forwarded.method() == b"GET" && as_get(asked))
+            || (forwarded.protocol().is_some() && asked.method() == b"GET");
+        let near = target || is_related(forwarded.target(), asked.target());
         // What a trusted proxy before the controller wrote is handed on, or believed and written again.
         let carried =
-            matches!(self.client, Some(Named::Address(address)) if self::client(original) == Some(address));
+            matches!(self.client, Some(Named::Address(address)) if original.client() == Some(address));
         let named = client || carried;
         if !(id || (method && (target || (near && (host || named)) || (host && named)))) {
             return None;
         }
         let agrees = named || self.client.is_none();
         // An id that was replaced may be the controller's doing, and may not.
-        let replaced = self.request_id.is_some()
-            && original.get("x-request-id").is_some_and(|own| Some(own) != self.request_id);
+        let replaced = self.request_id.is_some() && own_id.is_some() && own_id != self.request_id;
         // A trace has many requests by nature.
         let is_certain =
             agrees && (request_id || (id && near) || (target && !replaced && (client || (host && idle))));
+        let length = self.content_length.is_some() && original.content_length() == self.content_length;
         let bits = bit(agrees, AGREES)
             | bit(target, TARGET)
             | bit(client, CLIENT)
             | bit(host, HOST)
             | bit(idle, IDLE)
-            | bit(same("content-length"), LENGTH);
+            | bit(length, LENGTH);
         Some(Rank(bits, is_certain))
     }
 
     /// Whether the request may be `original` with a prefix of its path removed or added, as far as the targets tell.
     pub(super) fn is_rewrite_of(&self, original: &Head) -> bool {
-        is_related(self.head.target(), original.target())
+        is_related(self.forwarded.head.target(), original.target())
     }
 }
 
@@ -126,19 +144,6 @@ impl Named {
     }
 }
 
-/// An id that a request came with.
-#[derive(Debug, Hash)]
-pub(super) enum Id<'a> {
-    Request(Cow<'a, [u8]>),
-    Trace(TraceId),
-}
-
-/// The ids that a request came with.
-pub(super) fn ids(head: &Head) -> [Option<Id<'_>>; 2] {
-    let request = head.get("x-request-id").filter(|id| !id.is_empty()).map(Id::Request);
-    [request, trace_id(head).map(Id::Trace)]
-}
-
 /// Whether one path ends with the other and both have the same query, as a proxy makes it that removes or adds a prefix.
 fn is_related(forwarded: &[u8], original: &[u8]) -> bool {
     let ((forwarded, asked), (original, had)) = (split_query(forwarded), split_query(original));
@@ -156,21 +161,4 @@ pub(super) fn tail(target: &[u8]) -> &[u8] {
 
 fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     target.split_at(memchr(b'?', target).unwrap_or(target.len()))
-}
-
-/// The address that the proxy saw, as it wrote it down: the last of `X-Forwarded-For` (appended by the proxy itself),
-/// or `X-Real-IP`.
-fn client(head: &Head) -> Option<IpAddr> {
-    let value = head.all("x-forwarded-for").last().or_else(|| head.get("x-real-ip"))?;
-    let last = value.rsplit(|byte| *byte == b',').next()?;
-    let address: IpAddr = std::str::from_utf8(last).ok()?.trim().parse().ok()?;
-    Some(address.to_canonical())
-}
-
-/// The trace id of a `traceparent`, 32 digits.
-type TraceId = [u8; 32];
-
-/// The trace id of `traceparent` (W3C Trace Context, 3.2.2): proxies that trace keep it and change the rest.
-fn trace_id(head: &Head) -> Option<TraceId> {
-    head.get("traceparent")?.split(|byte| *byte == b'-').nth(1)?.try_into().ok()
 }
