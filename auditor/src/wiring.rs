@@ -55,7 +55,7 @@ impl Config {
         });
         let names = self.ingress_class.iter().cloned().collect();
         let classes = ClassFilter { names, ..ClassFilter::default() };
-        Options { classes, default_backend, falls_through: false }
+        Options { classes, default_backend, ..Options::default() }
     }
 
     /// What events say.

@@ -9,6 +9,8 @@ mod conformance;
 mod directories;
 #[path = "attribute/documented.rs"]
 mod documented;
+#[path = "attribute/gateway.rs"]
+mod gateway;
 #[path = "attribute/gherkin.rs"]
 mod gherkin;
 #[path = "attribute/index.rs"]
