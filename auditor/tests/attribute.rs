@@ -5,6 +5,8 @@
 mod bad_input;
 #[path = "attribute/conformance.rs"]
 mod conformance;
+#[path = "attribute/dialects.rs"]
+mod dialects;
 #[path = "attribute/directories.rs"]
 mod directories;
 #[path = "attribute/documented.rs"]

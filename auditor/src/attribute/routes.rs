@@ -40,13 +40,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::objects::{ObjectName, Objects};
+pub use building::MAX_RULES;
 pub use class::ClassFilter;
 pub use condition::Uncertainty;
 pub use group::Name as ListenerName;
 use group::{Defaults, Group, Served};
 pub use host::BadHost;
 use host::RequestHost;
-pub use ingress::Dialect;
+pub use ingress::{Dialect, NotADialect, RuleError};
 pub use path::{BadPath, RequestPath};
 pub use pattern::MAX_PATTERNS;
 pub use problem::{MAX_PROBLEMS, Problem, ProblemKind};
@@ -67,6 +68,8 @@ pub struct Options {
     pub falls_through: bool,
     /// How Ingresses are read; none for what the `spec.controller` of each one's class says.
     pub dialect: Option<Dialect>,
+    /// Whether Traefik compares prefixes of Ingresses by element (`strictPrefixMatching`), not by character.
+    pub strict_prefixes: bool,
     /// Only these Gateways; none for all of the classes that are served.
     pub gateways: BTreeSet<ObjectName>,
 }
@@ -154,6 +157,18 @@ pub struct Route {
     pub target: Target,
     /// Who gets a copy of its requests.
     pub mirrors: Box<[Backend]>,
+    /// What else the object declares for some of its requests.
+    pub besides: Besides,
+}
+
+/// What an object declares for those of a rule's requests that are not served as usual.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Besides {
+    /// The status of the redirect to HTTPS that those get that come in the clear. Whether they do is up to the controller's
+    /// settings, too.
+    pub https: Option<u16>,
+    /// The Service that serves while the rule's own has no ready endpoint; any of its ports.
+    pub fallback: Option<ObjectName>,
 }
 
 impl Route {

@@ -129,6 +129,8 @@ pub enum Doubt {
     ControllerAnswered,
     /// Nobody answered, and no backend was tried.
     NoBackend,
+    /// The Service that the rule falls back on served, although an endpoint of its own was ready.
+    Fallback,
     /// It is not certain which rule it falls under.
     Rule(Uncertainty),
 }
@@ -158,6 +160,7 @@ impl Agreement {
             Self::No(Contradiction::Forwarded) => "forwarded_instead_of_answered",
             Self::No(Contradiction::NotGranted) => "not_granted",
             Self::No(Contradiction::NoBackend) => "forwarded_without_backend",
+            Self::Unknown(Doubt::Fallback) => "fallback",
             Self::Unknown(Doubt::Rule(why)) => why.as_str(),
             Self::No(Contradiction::OtherService) => "other_service",
             Self::No(Contradiction::OtherPort) => "other_port",
@@ -250,7 +253,31 @@ fn with_backend(index: &Index, decision: &Decision, owner: Option<Owner<'_>>) ->
     }
     // It is one of those that have a share; what is not known of one of them is not known of all.
     let judged = route.backends().map(|backend| with(index, backend, owner));
-    judged.reduce(better).unwrap_or_else(|| of_service(Contradiction::NoBackend))
+    let agreement = judged.reduce(better).unwrap_or_else(|| of_service(Contradiction::NoBackend));
+    match (agreement, &route.besides.fallback) {
+        (Agreement::No(_), Some(fallback)) if serves(owner, fallback) => fallen_back(index, route),
+        _ => agreement,
+    }
+}
+
+/// Whether the observed address belongs to a Service, whatever its port.
+fn serves(owner: Option<Owner<'_>>, name: &ObjectName) -> bool {
+    match owner {
+        Some(Owner::Endpoints(endpoints)) => endpoints.iter().any(|endpoint| endpoint.service == *name),
+        Some(Owner::Service(services)) => services.iter().any(|service| service.service == *name),
+        Some(Owner::NodePort(service)) => service.service == *name,
+        None | Some(Owner::Pod(_)) => false,
+    }
+}
+
+/// The fallback serves where nobody else could. It may also serve pages for errors of the backend (`custom-http-errors`), which
+/// rules do not show.
+fn fallen_back(index: &Index, route: &Route) -> Agreement {
+    let judged = route.backends().map(|backend| nobody_could_serve(index, backend));
+    match judged.reduce(better) {
+        Some(Agreement::Yes(because)) => Agreement::Yes(because),
+        _ => Agreement::Unknown(Doubt::Fallback),
+    }
 }
 
 fn better(one: Agreement, other: Agreement) -> Agreement {
@@ -334,6 +361,7 @@ fn without_backend(index: &Index, decision: &Decision, answered: Answered) -> Ag
         return Agreement::Yes(Because::NoValidBackend);
     }
     match status {
+        status if route.besides.https == Some(status) => Agreement::Yes(Because::Redirect),
         301 | 302 | 303 | 307 | 308 if is_ingress => Agreement::Yes(Because::Redirect),
         502..=504 => {
             let judged = route.backends().map(|backend| nobody_could_serve(index, backend));

@@ -35,8 +35,6 @@ pub enum Uncertainty {
     Listeners,
     /// The path was not sent in its normal form, and controllers differ in what they make of it.
     PathForm,
-    /// The wildcard stands for one label with some versions of the controller and for several with others.
-    Wildcard,
     /// More rules, or values, than are looked at.
     TooMany,
     /// Whether a listener takes routes of a namespace depends on labels that are not known.
@@ -58,7 +56,6 @@ impl Uncertainty {
             Self::Listener => "unknown_listener",
             Self::Listeners => "several_listeners",
             Self::PathForm => "path_not_normal",
-            Self::Wildcard => "wildcard_labels",
             Self::TooMany => "too_many_rules",
             Self::Namespace => "unknown_namespace",
             Self::Precedence => "precedence",
@@ -132,14 +129,14 @@ pub(super) enum Condition {
     Method(Box<str>),
     /// The host is this name, in lower case.
     Host(Box<str>),
+    /// The host is one label before this name.
+    HostBelow(Box<str>),
     /// The host is like this.
     HostPattern(Pattern),
     /// The path is this.
     Path(Box<[u8]>),
     /// The path starts with these characters.
     PathPrefix(Box<[u8]>),
-    /// The path starts with these elements; without a slash at the end.
-    PathElements(Box<[u8]>),
     /// The path is like this.
     PathPattern(Pattern),
     /// A value of the field passes.
@@ -148,6 +145,8 @@ pub(super) enum Condition {
     FieldIs { name: Box<str>, present: bool },
     /// A value of the parameter passes.
     Parameter { name: Box<[u8]>, test: Test, several: Several },
+    /// There is a cookie of this name and value.
+    Cookie { name: Box<[u8]>, value: Box<[u8]> },
     /// The call's `content-type` is gRPC's.
     Grpc,
     /// It came over TLS, or not.
@@ -278,12 +277,10 @@ impl Condition {
         match self {
             Self::Method(method) => (request.method == method.as_bytes()).into(),
             Self::Host(name) => (**name == *host).into(),
+            Self::HostBelow(name) => host.split_once('.').is_some_and(|(_, parent)| *parent == **name).into(),
             Self::HostPattern(pattern) => pattern.ask(host.as_bytes()),
             Self::Path(wanted) => (**wanted == *path).into(),
             Self::PathPrefix(prefix) => path.starts_with(prefix).into(),
-            Self::PathElements(prefix) => {
-                path.strip_prefix(&**prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..])).into()
-            }
             Self::PathPattern(pattern) => pattern.ask(path),
             Self::Field { name, test, several } => field(request, name, test, *several),
             Self::FieldIs { name, present } => {
@@ -295,6 +292,7 @@ impl Condition {
                 }
             }
             Self::Parameter { name, test, several } => parameter(request.query, name, test, *several),
+            Self::Cookie { name, value } => cookie(request, name, value),
             Self::Grpc => grpc(request),
             Self::Tls(wanted) => match request.listener.tls {
                 Some(tls) => (tls == *wanted).into(),
@@ -374,6 +372,18 @@ fn parameter(query: Option<&[u8]>, name: &[u8], test: &Test, several: Several) -
         }
     }
     values.judge(test, several)
+}
+
+/// Cookies are `name=value` between `;` (RFC 6265, 4.2.1).
+fn cookie(request: &Request<'_>, name: &[u8], value: &[u8]) -> Answer {
+    let mut has = false;
+    let is_whole = request.fields.each("cookie", &mut |line| {
+        has |= line.split(|byte| *byte == b';').any(|pair| {
+            let pair = pair.trim_ascii();
+            pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) == Some(value)
+        });
+    });
+    if has || is_whole { has.into() } else { Answer::Unclear(Uncertainty::UnknownField) }
 }
 
 /// gRPC is told by its content type; whether other requests reach a rule for gRPC is up to the controller.

@@ -271,6 +271,7 @@ fn of_host(route: &Arc<Route>, host: Option<&Arc<str>>) -> Arc<Route> {
         path_type: route.path_type,
         target: route.target.clone(),
         mirrors: route.mirrors.clone(),
+        besides: route.besides.clone(),
     })
 }
 

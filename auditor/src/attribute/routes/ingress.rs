@@ -3,9 +3,12 @@
 //! The Ingress API leaves much to controllers, and they take more. What is the same everywhere is read here: classes, hosts,
 //! backends, the order of objects, default backends. What paths mean, and which comes first, is a matter of the [`Dialect`].
 
+mod contour;
 mod dialect;
+mod f5;
 mod nginx;
-mod standard;
+mod plain;
+mod traefik;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +22,10 @@ use super::host::RuleHost;
 use super::path::BadPath;
 use super::problem::{Place, ProblemKind};
 use super::scope;
-use super::{Backend, ObjectKind, ObjectRef, Options, PathType, PortRef, Route, Target};
+use super::{Backend, Besides, ObjectKind, ObjectRef, Options, PathType, PortRef, Route, Target};
 use crate::attribute::objects::{ObjectName, Objects};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, NotADialect};
+pub use traefik::RuleError;
 
 /// The longest path of a rule, in bytes; nginx takes no longer a configuration token.
 const MAX_PATH: usize = 4_096;
@@ -54,6 +58,10 @@ impl Declared<'_> {
 
     /// The route, to this target.
     fn route(&self, target: Target) -> Arc<Route> {
+        self.route_with(target, Besides::default())
+    }
+
+    fn route_with(&self, target: Target, besides: Besides) -> Arc<Route> {
         Arc::new(Route {
             object: Some(self.object.clone()),
             rule: u32::try_from(self.rule).ok(),
@@ -62,6 +70,7 @@ impl Declared<'_> {
             path_type: Some(self.path_type),
             target,
             mirrors: Box::default(),
+            besides,
         })
     }
 
@@ -82,6 +91,8 @@ struct Declarations<'o> {
     paths: Vec<Declared<'o>>,
     rules: scope::Builder,
     defaults: Defaults,
+    /// The default backend of the oldest Ingress with a rule for a host, if it has one.
+    first_defaults: BTreeMap<RuleHost, Option<Arc<Route>>>,
     /// The Ingresses themselves, the oldest first.
     ingresses: Vec<&'o Ingress>,
 }
@@ -110,16 +121,23 @@ pub(super) fn build(objects: &Objects, options: &Options, building: &mut Buildin
         let backend = Backend::Service { service: service.clone(), port: port.clone() };
         default_route(None, backend)
     });
-    // The controller's own default backend is there without any Ingress.
+    // The controller's own default backend, and its own kinds, are there without any Ingress.
     if dialects.is_empty() && controller.is_some() {
         dialects.entry(options.dialect.unwrap_or_default()).or_default();
+    }
+    let own =
+        [(Dialect::Traefik, objects.ingress_routes.len()), (Dialect::Contour, objects.http_proxies.len())];
+    for (dialect, count) in own {
+        if count > 0 && options.dialect.is_none_or(|only| only == dialect) {
+            dialects.entry(dialect).or_default();
+        }
     }
     for (dialect, mut declared) in dialects {
         if matches!(dialect, Dialect::Standard | Dialect::IngressNginx) {
             nginx::passthrough(&declared, building);
         }
         declared.defaults.controller.clone_from(&controller);
-        let group = dialect.group(declared, options, building);
+        let group = dialect.group(declared, objects, options, building);
         building.groups.push(group);
     }
 }
@@ -133,6 +151,7 @@ fn default_route(object: Option<ObjectRef>, backend: Backend) -> Arc<Route> {
         path_type: None,
         target: backend.into(),
         mirrors: Box::default(),
+        besides: Besides::default(),
     })
 }
 
@@ -165,6 +184,7 @@ impl<'o> Declarations<'o> {
             let written_host: Option<Arc<str>> = (host != RuleHost::Any).then(|| written.into());
             // A rule without paths still makes the host known: its requests are for the default backend.
             self.rules.host(&host, default.as_ref());
+            self.first_defaults.entry(host.clone()).or_insert_with(|| default.clone());
             let paths = rule.http.as_ref().map(|http| http.paths.as_slice()).unwrap_or_default();
             for (part, path) in paths.iter().enumerate() {
                 let place = place.part(part);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BadHost, BadPath, ObjectKind, ObjectRef};
+use super::{BadHost, BadPath, ObjectKind, ObjectRef, RuleError};
 use crate::attribute::objects::ObjectName;
 
 /// How many problems are kept; all are counted.
@@ -81,6 +81,15 @@ pub enum ProblemKind {
     /// A match of a sort that is not understood here. Decisions that depend on it are uncertain.
     #[error("the match is not understood")]
     Match,
+    /// A rule of Traefik's language that is none; it is left out.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// An `HTTPProxy` includes itself, by others or not; the include is left out.
+    #[error("it is included by {by}, which it includes")]
+    Cycle {
+        /// What includes it.
+        by: ObjectRef,
+    },
     /// More of them than are read; the rest is left out.
     #[error("more {what} than {limit}")]
     TooMany {

@@ -35,8 +35,8 @@ pub(super) struct Rule {
 pub(super) enum Wildcards {
     One,
     Several,
-    /// For one; for several it depends on more than is known here.
-    Unclear,
+    /// For several when a host is chosen, for one when its rules are asked (Envoy, with a condition for the host).
+    OneOfSeveral,
 }
 
 /// The rules of a listener, ready to match.
@@ -82,9 +82,11 @@ impl Scope {
     ) -> Found<'t> {
         let mut search = Search::new(request, host.name(), path, watch);
         let (mut has_host, mut default) = (false, None);
-        for (rules, doubt) in self.hosts(host) {
-            search.host(rules.name.as_deref(), doubt);
-            rules.table.find(path, &mut search);
+        for (rules, is_asked) in self.hosts(host) {
+            if is_asked {
+                search.host(rules.name.as_deref());
+                rules.table.find(path, &mut search);
+            }
             has_host = true;
             default = default.or(rules.default.as_ref());
             if !self.falls_through {
@@ -95,21 +97,19 @@ impl Scope {
         Found { route: entry.map(|entry| &entry.route), doubt, has_host, default }
     }
 
-    /// The rules for a host, the most specific first. Evaluated one after the other: most requests are decided by the first.
+    /// The rules for a host, the most specific first, and whether they are asked at all. Evaluated one after the other: most
+    /// requests are decided by the first.
     fn hosts<'t, 'h>(
         &'t self,
         host: &'h RequestHost,
-    ) -> impl Iterator<Item = (&'t HostRules, Option<Uncertainty>)> + use<'t, 'h> {
-        let exact = std::iter::once_with(|| self.exact.get(host.name()).map(|rules| (rules, None)));
-        let reach = match self.wildcards {
-            Wildcards::One => 1,
-            Wildcards::Several | Wildcards::Unclear => usize::MAX,
-        };
+    ) -> impl Iterator<Item = (&'t HostRules, bool)> + use<'t, 'h> {
+        let exact = std::iter::once_with(|| self.exact.get(host.name()).map(|rules| (rules, true)));
+        let reach = if self.wildcards == Wildcards::One { 1 } else { usize::MAX };
         let wildcard = host.parents().take(reach).enumerate().map(|(label, parent)| {
-            let doubt = (label > 0 && self.wildcards == Wildcards::Unclear).then_some(Uncertainty::Wildcard);
-            self.wildcard.get(parent).map(|rules| (rules, doubt))
+            let is_asked = label == 0 || self.wildcards == Wildcards::Several;
+            self.wildcard.get(parent).map(|rules| (rules, is_asked))
         });
-        let any = std::iter::once_with(|| self.any.as_ref().map(|rules| (rules, None)));
+        let any = std::iter::once_with(|| self.any.as_ref().map(|rules| (rules, true)));
         exact.chain(wildcard).chain(any).flatten()
     }
 }
@@ -131,6 +131,11 @@ pub(super) struct Shadow {
 impl Builder {
     pub(super) fn add(&mut self, rule: Rule) {
         self.rules.push(rule);
+    }
+
+    /// Forgets what takes the rest of hosts' requests.
+    pub(super) fn without_defaults(&mut self) {
+        self.hosts.values_mut().for_each(|default| *default = None);
     }
 
     /// Takes over the rules of another listener.

@@ -46,8 +46,6 @@ pub(super) struct Search<'t, 'r, W> {
     request: &'r Request<'r>,
     host: &'r str,
     path: &'r [u8],
-    /// A rule that matches is not certain to do so, by how its host was found.
-    host_doubt: Option<Uncertainty>,
     best: Option<&'t Entry>,
     /// The first of the rules that might match, and the first of those that lead elsewhere.
     doubts: [Option<Doubt<'t>>; 2],
@@ -57,12 +55,11 @@ pub(super) struct Search<'t, 'r, W> {
 
 impl<'t, 'r, W: Watch> Search<'t, 'r, W> {
     pub(super) fn new(request: &'r Request<'r>, host: &'r str, path: &'r [u8], watch: &'r mut W) -> Self {
-        Self { request, host, path, host_doubt: None, best: None, doubts: [None; 2], asked: 0, watch }
+        Self { request, host, path, best: None, doubts: [None; 2], asked: 0, watch }
     }
 
     /// The rules that follow are those of this host.
-    pub(super) fn host(&mut self, host: Option<&str>, doubt: Option<Uncertainty>) {
-        self.host_doubt = doubt;
+    pub(super) fn host(&mut self, host: Option<&str>) {
         self.watch.host(host);
     }
 
@@ -78,10 +75,7 @@ impl<'t, 'r, W: Watch> Search<'t, 'r, W> {
                     return self.doubts(entry.rank, Uncertainty::TooMany, None);
                 }
             }
-            let answer = match (entry.conditions.ask(self.request, self.host, self.path), self.host_doubt) {
-                (Answer::Yes, Some(doubt)) => Answer::Unclear(doubt),
-                (answer, _) => answer,
-            };
+            let answer = entry.conditions.ask(self.request, self.host, self.path);
             self.watch.asked(entry.rank, &entry.route, answer);
             match answer {
                 Answer::Yes => {

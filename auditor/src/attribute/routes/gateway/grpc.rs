@@ -11,7 +11,7 @@ use crate::attribute::routes::condition::{Condition, Conditions, Several, Step};
 use crate::attribute::routes::problem::Place;
 use crate::attribute::routes::scope::most;
 use crate::attribute::routes::table::PathMatch;
-use crate::attribute::routes::{ObjectRef, PathType, Route};
+use crate::attribute::routes::{Besides, ObjectRef, PathType, Route};
 
 /// The rules of a route, in their own order.
 pub(super) fn matches(
@@ -53,6 +53,7 @@ pub(super) fn matches(
                 path_type: call.path_type(),
                 target: target.clone(),
                 mirrors: mirrors.clone(),
+                besides: Besides::default(),
             });
             let order = [
                 most(call.service.map_or(0, str::len)),

@@ -10,7 +10,7 @@ use crate::attribute::routes::path;
 use crate::attribute::routes::problem::{Place, ProblemKind};
 use crate::attribute::routes::scope::most;
 use crate::attribute::routes::table::PathMatch;
-use crate::attribute::routes::{ObjectRef, PathType, Route, Target};
+use crate::attribute::routes::{Besides, ObjectRef, PathType, Route, Target};
 
 /// Where a regular expression stands among paths is up to the implementation: before prefixes and behind them, of which
 /// the first is uncertain.
@@ -56,6 +56,7 @@ pub(super) fn matches(
                 path_type: Some(path_type),
                 target: target.clone(),
                 mirrors: mirrors.clone(),
+                besides: Besides::default(),
             });
             compile(one, path_type, written, &route, patterns, place, building, &mut all);
         }

@@ -10,7 +10,7 @@ use crate::attribute::routes::building::{self, Building};
 use crate::attribute::routes::condition::Conditions;
 use crate::attribute::routes::problem::Place;
 use crate::attribute::routes::table::PathMatch;
-use crate::attribute::routes::{ObjectKind, Route};
+use crate::attribute::routes::{Besides, ObjectKind, Route};
 
 pub(super) fn attach(
     objects: &Objects,
@@ -39,6 +39,7 @@ pub(super) fn attach(
                 path_type: None,
                 target,
                 mirrors: Box::default(),
+                besides: Besides::default(),
             });
             let path = PathMatch::Elements(b"/".to_vec());
             vec![Match { route, path, conditions: Conditions::default(), order: [0; 5] }]

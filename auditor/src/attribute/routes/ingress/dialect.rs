@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
-use super::{Declarations, standard};
+use super::{Declarations, contour, f5, nginx, plain, traefik};
+use crate::attribute::objects::Objects;
 use crate::attribute::routes::Options;
 use crate::attribute::routes::building::Building;
 use crate::attribute::routes::group::Group;
 
-/// A controller's reading of Ingresses.
+/// A controller's reading of Ingresses, and of its own kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dialect {
     /// What the Ingress API says, and nothing more; for controllers that are not known.
@@ -15,35 +16,99 @@ pub enum Dialect {
     Standard,
     /// `kubernetes/ingress-nginx`.
     IngressNginx,
+    /// `nginx/kubernetes-ingress`, of F5.
+    F5Nginx,
+    /// Traefik, with its `IngressRoute`.
+    Traefik,
+    /// `haproxytech/kubernetes-ingress`.
+    HaproxyTech,
+    /// `jcmoraisjr/haproxy-ingress`.
+    HaproxyIngress,
+    /// Contour, with its `HTTPProxy`.
+    Contour,
+    /// Kong.
+    Kong,
+    /// Cilium.
+    Cilium,
+    /// Istio.
+    Istio,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::IngressNginx];
+    pub const ALL: [Self; 10] = [
+        Self::Standard,
+        Self::IngressNginx,
+        Self::F5Nginx,
+        Self::Traefik,
+        Self::HaproxyTech,
+        Self::HaproxyIngress,
+        Self::Contour,
+        Self::Kong,
+        Self::Cilium,
+        Self::Istio,
+    ];
 
-    /// Its name, as the configuration writes it.
+    /// Its name, as configuration and arguments write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
             Self::IngressNginx => "ingress-nginx",
+            Self::F5Nginx => "f5-nginx",
+            Self::Traefik => "traefik",
+            Self::HaproxyTech => "haproxytech",
+            Self::HaproxyIngress => "haproxy-ingress",
+            Self::Contour => "contour",
+            Self::Kong => "kong",
+            Self::Cilium => "cilium",
+            Self::Istio => "istio",
         }
     }
 
-    /// That of a class's `spec.controller`.
+    /// That of a class's `spec.controller`, as the controllers document it.
     #[must_use]
-    pub fn of(_controller: &str) -> Option<Self> {
-        None
+    pub fn of(controller: &str) -> Option<Self> {
+        // Several instances of a controller tell themselves apart behind a slash.
+        let is = |name: &str| {
+            controller.strip_prefix(name).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]))
+        };
+        match controller {
+            "k8s.io/ingress-nginx" => Some(Self::IngressNginx),
+            "nginx.org/ingress-controller" => Some(Self::F5Nginx),
+            "traefik.io/ingress-controller" => Some(Self::Traefik),
+            _ if is("haproxy.org/ingress-controller") => Some(Self::HaproxyTech),
+            _ if is("haproxy-ingress.github.io/controller") => Some(Self::HaproxyIngress),
+            _ if is("projectcontour.io") => Some(Self::Contour),
+            "ingress-controllers.konghq.com/kong" => Some(Self::Kong),
+            "cilium.io/ingress-controller" => Some(Self::Cilium),
+            "istio.io/ingress-controller" => Some(Self::Istio),
+            _ => None,
+        }
     }
 
+    /// The rules of everything that is declared in it.
     pub(super) fn group(
         self,
-        declared: Declarations<'_>,
+        mut declared: Declarations<'_>,
+        objects: &Objects,
         options: &Options,
         building: &mut Building,
     ) -> Group {
         match self {
-            Self::IngressNginx | Self::Standard => standard::group_of(declared, options, building),
+            Self::IngressNginx => nginx::group(declared, building),
+            Self::Traefik => traefik::group(declared, objects, options, building),
+            Self::F5Nginx => f5::group(declared, building),
+            Self::Contour => {
+                contour::proxies(objects, options, &mut declared.rules, building);
+                plain::group(self, declared, options, building)
+            }
+            Self::Standard
+            | Self::HaproxyTech
+            | Self::HaproxyIngress
+            | Self::Kong
+            | Self::Cilium
+            | Self::Istio => plain::group(self, declared, options, building),
         }
     }
 }
