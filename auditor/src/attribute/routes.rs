@@ -22,6 +22,7 @@
 mod building;
 mod class;
 mod condition;
+mod explain;
 mod gateway;
 mod group;
 mod host;
@@ -43,6 +44,7 @@ use super::objects::{ObjectName, Objects};
 pub use building::MAX_RULES;
 pub use class::ClassFilter;
 pub use condition::Uncertainty;
+pub use explain::{Explanation, MAX_SHOWN, Outcome, Step};
 pub use group::Name as ListenerName;
 use group::{Defaults, Group, Served};
 pub use host::BadHost;

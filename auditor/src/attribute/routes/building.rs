@@ -108,7 +108,7 @@ pub(super) fn object(kind: ObjectKind, metadata: &ObjectMeta) -> ObjectRef {
 }
 
 /// Objects by age: the oldest first, then by `namespace/name`. One without a time of creation is as good as new.
-pub(super) fn by_age<'o, T>(objects: &'o [T], metadata: impl Fn(&T) -> &ObjectMeta) -> Vec<&'o T> {
+pub(super) fn by_age<T>(objects: &[T], metadata: impl Fn(&T) -> &ObjectMeta) -> Vec<&T> {
     let mut sorted: Vec<&T> = objects.iter().collect();
     sorted.sort_by(|a, b| age(metadata(a)).cmp(&age(metadata(b))));
     sorted

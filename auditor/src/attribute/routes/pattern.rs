@@ -1,7 +1,7 @@
 //! Regular expressions that objects hold.
 //!
 //! They are matched by an engine without backtracking, in time linear in the input, within bounds of size. Controllers run
-//! others: Envoy and Go's RE2 (whose syntax this engine shares but for details), PCRE (nginx, HAProxy). What does not
+//! others: Envoy and Go's RE2 (whose syntax this engine shares but for details), PCRE (nginx and others). What does not
 //! compile here may do so there, and a rule that asks for it cannot be told: [`Uncertainty::Pattern`].
 
 use std::collections::HashMap;

@@ -154,7 +154,7 @@ impl Builder {
 
     /// Puts the rules in order; gives back those that can never match.
     pub(super) fn build(mut self, wildcards: Wildcards, falls_through: bool) -> (Scope, Vec<Shadow>) {
-        self.rules.sort_by(|a, b| a.order.cmp(&b.order));
+        self.rules.sort_by_key(|rule| rule.order);
         let mut tables: BTreeMap<RuleHost, table::Builder> = BTreeMap::new();
         let mut shadows = Vec::new();
         for (rank, rule) in self.rules.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Contour's `HTTPProxy` (internal/dag/httpproxy_processor.go, conditions.go; internal/sorter): roots have a host, includes
+//! Contour's `HTTPProxy` (`internal/dag/httpproxy_processor.go`, `conditions.go`; `internal/sorter`): roots have a host, includes
 //! bring rules of other objects under conditions of their own.
 //!
 //! Conditions of all includes on the way and of the rule are put together: paths one behind the other, of which the last

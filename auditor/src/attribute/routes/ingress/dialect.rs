@@ -9,7 +9,9 @@ use crate::attribute::routes::building::Building;
 use crate::attribute::routes::group::Group;
 
 /// A controller's reading of Ingresses, and of its own kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Dialect {
     /// What the Ingress API says, and nothing more; for controllers that are not known.
     #[default]

@@ -7,7 +7,7 @@
 //! - jcmoraisjr (docs, "Path type", "Strict host"): the longest path first, then `exact,prefix,begin,regex`;
 //!   `ImplementationSpecific` is what the annotation `path-type` says, a beginning without regard to case without it. Hosts
 //!   fall through, unless `strict-host`.
-//! - Contour (internal/dag/ingress_processor.go, internal/sorter): exact, then patterns, then prefixes, each the longest
+//! - Contour (`internal/dag/ingress_processor.go`, `internal/sorter`): exact, then patterns, then prefixes, each the longest
 //!   first. `ImplementationSpecific` is a pattern if it holds one of `^+*[]%`, else a beginning by characters.
 //! - Kong (internal/dataplane/translator/subtranslator/ingress.go of its controller; its router's documentation): patterns
 //!   before beginnings, of those the longest; Exact `/p` is the pattern `/p$`, Prefix that and the beginning `/p/`;

@@ -270,7 +270,7 @@ mod tests {
                 for token in &tokens {
                     match token {
                         Token::Matcher { .. } => depth += 1,
-                        Token::And | Token::Or => depth = depth.checked_sub(1).unwrap_or_default(),
+                        Token::And | Token::Or => depth = depth.saturating_sub(1),
                         Token::Not => {}
                     }
                     assert!(depth > 0);
