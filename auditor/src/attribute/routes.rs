@@ -556,10 +556,12 @@ impl Decision {
             }
             (Some(_), _) => self,
             (None, Some(_)) => other,
-            (None, None) if other.reason == Reason::NoPath || self.doubt.is_none() => {
-                Self { doubt: self.doubt.or(other.doubt), ..other }
+            // That there are rules for the host is the nearer miss.
+            (None, None) => {
+                let doubt = self.doubt.or(other.doubt);
+                let nearer = if self.reason == Reason::NoPath { self } else { other };
+                Self { doubt, ..nearer }
             }
-            (None, None) => self,
         }
     }
 }

@@ -69,7 +69,9 @@ pub(super) fn group(mut declared: Declarations<'_>, building: &mut Building) -> 
     for (host, default) in std::mem::take(&mut declared.first_defaults) {
         declared.rules.host(&host, default.as_ref());
     }
-    declared.rules.host(&RuleHost::Any, declared.defaults.catch_all.take().as_ref());
+    if let Some(default) = declared.defaults.catch_all.take() {
+        declared.rules.host(&RuleHost::Any, Some(&default));
+    }
     declared.defaults.any = None;
     let known: BTreeSet<RuleHost> = servers.keys().cloned().collect();
     for (host, server) in &servers {
