@@ -13,6 +13,8 @@ mod directories;
 mod documented;
 #[path = "attribute/gateway.rs"]
 mod gateway;
+#[path = "attribute/gateway_model.rs"]
+mod gateway_model;
 #[path = "attribute/gherkin.rs"]
 mod gherkin;
 #[path = "attribute/index.rs"]

@@ -47,6 +47,8 @@ pub(super) struct Pattern {
     /// None where it cannot be told what it matches. Cloning shares the program.
     regex: Option<Regex>,
     engine: Engine,
+    /// What every text that is like it starts with, without regard to case; known of one that cannot be read, too.
+    start: Box<[u8]>,
 }
 
 impl Pattern {
@@ -64,7 +66,8 @@ impl Pattern {
             builder.build().ok()
         };
         let is_taken = text.len() <= MAX_PATTERN && (engine == Engine::Re2 || !differs(text));
-        Self { regex: if is_taken { compile() } else { None }, engine }
+        let start = if anchor == Anchor::Nowhere { "" } else { literal_start(text) };
+        Self { regex: if is_taken { compile() } else { None }, engine, start: start.as_bytes().into() }
     }
 
     /// Whether the text is like it.
@@ -74,6 +77,7 @@ impl Pattern {
             Some(regex) if self.engine == Engine::Re2 || !text.contains(&b'\n') => {
                 regex.is_match(text).into()
             }
+            _ if !starts_with(text, &self.start) => Answer::No,
             _ => Answer::Unclear(Uncertainty::Pattern),
         }
     }
@@ -90,6 +94,23 @@ fn differs(text: &str) -> bool {
     ["*+", "++", "?+", "}+"].iter().any(|odd| text.contains(odd))
 }
 
+fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
+}
+
+/// The part at the start of a pattern that stands for itself in every engine. One with an alternative has none.
+fn literal_start(text: &str) -> &str {
+    if text.contains('|') {
+        return "";
+    }
+    let is_literal =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '-' | '_' | '~');
+    let end = text.find(|character| !is_literal(character)).unwrap_or(text.len());
+    // What follows may say that the last character need not be there.
+    let may_lack = matches!(text.as_bytes().get(end), Some(b'?' | b'*' | b'{'));
+    text.get(..end.saturating_sub(usize::from(may_lack))).unwrap_or_default()
+}
+
 /// Patterns that were compiled, so that equal ones are compiled and kept once.
 #[derive(Default)]
 pub(super) struct Patterns {
@@ -104,9 +125,45 @@ impl Patterns {
 
     pub(super) fn get(&mut self, text: &str, anchor: Anchor, engine: Engine, any_case: bool) -> Pattern {
         if text.len() > MAX_PATTERN || self.is_full() {
-            return Pattern { regex: None, engine };
+            return Pattern { regex: None, engine, start: Box::default() };
         }
         let key = (text.into(), anchor, engine, any_case);
         self.known.entry(key).or_insert_with(|| Pattern::new(text, anchor, engine, any_case)).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, anchor: Anchor, engine: Engine, text: &str, expected: Answer) {
+        let pattern = Pattern::new(pattern, anchor, engine, false);
+        assert_eq!(pattern.ask(text.as_bytes()), expected, "{pattern:?} {text:?}");
+    }
+
+    #[test]
+    fn anchors() {
+        check("b", Anchor::Nowhere, Engine::Re2, "abc", Answer::Yes);
+        check("b", Anchor::Start, Engine::Re2, "abc", Answer::No);
+        check("a", Anchor::Start, Engine::Re2, "abc", Answer::Yes);
+        check("a", Anchor::Whole, Engine::Re2, "abc", Answer::No);
+        check("a|abc", Anchor::Whole, Engine::Re2, "abc", Answer::Yes);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unclear_where_it_might_match() {
+        let unclear = Answer::Unclear(Uncertainty::Pattern);
+        check("/api/(?!x)", Anchor::Start, Engine::Pcre, "/api/y", unclear);
+        check("/api/(?!x)", Anchor::Start, Engine::Pcre, "/API/y", unclear);
+        check("/api/(?!x)", Anchor::Start, Engine::Pcre, "/other", Answer::No);
+        check("/api/(?!x)", Anchor::Nowhere, Engine::Pcre, "/other", unclear);
+        check("/api?(?!x)", Anchor::Start, Engine::Pcre, "/ap", unclear);
+        check("/a(?!x)|/b", Anchor::Start, Engine::Pcre, "/c", unclear);
+        check("/a++b", Anchor::Start, Engine::Pcre, "/ab", unclear);
+        check("/a++b", Anchor::Start, Engine::Re2, "/ab", Answer::Yes);
+        // `$` of PCRE also matches before a line feed at the end.
+        check("/a$", Anchor::Start, Engine::Pcre, "/a\n", unclear);
+        check("/a$", Anchor::Start, Engine::Re2, "/a\n", Answer::No);
     }
 }
