@@ -66,8 +66,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say which rule a request falls under, and why, from manifests alone
     ///
-    /// Reads Ingress, Gateway API (Gateway, HTTPRoute, GRPCRoute, TLSRoute, ReferenceGrant), Traefik's IngressRoute and Contour's
-    /// HTTPProxy, and shows each listener, host and rule that was looked at. Nothing is sent. The dialect that Ingresses are
+    /// Reads Ingress, Gateway API (Gateway, `HTTPRoute`, `GRPCRoute`, `TLSRoute`, `ReferenceGrant`), Traefik's `IngressRoute`
+    /// and Contour's `HTTPProxy`, and shows each listener, host and rule that was looked at. Nothing is sent. The dialect that Ingresses are
     /// read in is that of the class's controller, unless --controller or the configuration says it.
     Route(RouteArgs),
     /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.

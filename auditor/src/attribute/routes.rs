@@ -22,6 +22,8 @@
 mod building;
 mod class;
 mod condition;
+mod decision;
+mod declared;
 mod explain;
 mod gateway;
 mod group;
@@ -37,16 +39,17 @@ mod search;
 mod table;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use super::objects::{ObjectName, Objects};
 pub use building::MAX_RULES;
 pub use class::ClassFilter;
 pub use condition::Uncertainty;
+pub use decision::{Decision, Matched, Reason};
+pub use declared::{Backend, Besides, ObjectKind, ObjectRef, PathType, PortRef, Route, Target, Weighted};
 pub use explain::{Explanation, MAX_SHOWN, Outcome, Step};
+use group::Group;
 pub use group::Name as ListenerName;
-use group::{Defaults, Group, Served};
 pub use host::BadHost;
 use host::RequestHost;
 pub use ingress::{Dialect, NotADialect, RuleError};
@@ -54,7 +57,7 @@ pub use path::{BadPath, RequestPath};
 pub use pattern::MAX_PATTERNS;
 pub use problem::{MAX_PROBLEMS, Problem, ProblemKind};
 pub use request::{Fields, Listener, Request};
-use scope::{Found, Scope};
+use scope::Scope;
 pub use search::MAX_ASKED;
 use search::Watch;
 
@@ -90,300 +93,6 @@ pub struct Routes {
     others: usize,
     /// Rules were left out for a bound: nothing is certain.
     is_cut: bool,
-}
-
-/// A kind of object that declares routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ObjectKind {
-    /// `networking.k8s.io`.
-    Ingress,
-    /// `gateway.networking.k8s.io`.
-    Gateway,
-    /// `gateway.networking.k8s.io`.
-    HttpRoute,
-    /// `gateway.networking.k8s.io`.
-    GrpcRoute,
-    /// `gateway.networking.k8s.io`.
-    TlsRoute,
-    /// `traefik.io`.
-    IngressRoute,
-    /// `projectcontour.io`.
-    HttpProxy,
-}
-
-impl ObjectKind {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingress => "Ingress",
-            Self::Gateway => "Gateway",
-            Self::HttpRoute => "HTTPRoute",
-            Self::GrpcRoute => "GRPCRoute",
-            Self::TlsRoute => "TLSRoute",
-            Self::IngressRoute => "IngressRoute",
-            Self::HttpProxy => "HTTPProxy",
-        }
-    }
-}
-
-/// An object that declares routes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectRef {
-    /// Its kind.
-    pub kind: ObjectKind,
-    /// Its name.
-    pub name: ObjectName,
-}
-
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.name)
-    }
-}
-
-/// A rule or a default backend, and what becomes of its requests.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The object that declares it; none for the controller's own default backend.
-    pub object: Option<ObjectRef>,
-    /// Which of the object's rules, from 0; none for default backends.
-    pub rule: Option<u32>,
-    /// The rule's host, as written; none for any host, and for default backends.
-    pub host: Option<Arc<str>>,
-    /// The rule's path, as written; none for any path, and for default backends.
-    pub path: Option<Arc<str>>,
-    /// How the path matches; none without one.
-    pub path_type: Option<PathType>,
-    /// What becomes of its requests.
-    pub target: Target,
-    /// Who gets a copy of its requests.
-    pub mirrors: Box<[Backend]>,
-    /// What else the object declares for some of its requests.
-    pub besides: Besides,
-}
-
-/// What an object declares for those of a rule's requests that are not served as usual.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Besides {
-    /// The status of the redirect to HTTPS that those get that come in the clear. Whether they do is up to the controller's
-    /// settings, too.
-    pub https: Option<u16>,
-    /// The Service that serves while the rule's own has no ready endpoint; any of its ports.
-    pub fallback: Option<ObjectName>,
-}
-
-impl Route {
-    /// The backends that may serve its requests: those with a share. None if the controller answers itself.
-    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
-        let weighted = match &self.target {
-            Target::Backends(weighted) => &**weighted,
-            Target::Redirect(_) | Target::Respond(_) => &[],
-        };
-        weighted.iter().filter(|weighted| weighted.weight > 0).map(|weighted| &weighted.backend)
-    }
-
-    /// The backend, if there is exactly one.
-    #[must_use]
-    pub fn backend(&self) -> Option<&Backend> {
-        let mut backends = self.backends();
-        backends.next().filter(|_| backends.next().is_none())
-    }
-}
-
-/// What becomes of a rule's requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// They are forwarded to one of these, by their shares.
-    Backends(Box<[Weighted]>),
-    /// The controller redirects them itself, with this status.
-    Redirect(u16),
-    /// The controller answers them itself, with this status.
-    Respond(u16),
-}
-
-impl From<Backend> for Target {
-    fn from(backend: Backend) -> Self {
-        Self::Backends(Box::new([Weighted { backend, weight: 1 }]))
-    }
-}
-
-/// A backend with its share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weighted {
-    /// The backend.
-    pub backend: Backend,
-    /// Its share of the sum of all; with 0 it gets nothing.
-    pub weight: u32,
-}
-
-/// How a rule's path matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PathType {
-    /// The whole path, case-sensitive.
-    Exact,
-    /// Element by element from the start.
-    Prefix,
-    /// Up to the controller; matched here as its dialect does it, and as [`PathType::Prefix`] where that is not known.
-    ImplementationSpecific,
-    /// A regular expression.
-    RegularExpression,
-}
-
-impl PathType {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "Exact",
-            Self::Prefix => "Prefix",
-            Self::ImplementationSpecific => "ImplementationSpecific",
-            Self::RegularExpression => "RegularExpression",
-        }
-    }
-}
-
-/// What a rule refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A Service.
-    Service {
-        /// Which.
-        service: ObjectName,
-        /// Which of its ports.
-        port: PortRef,
-    },
-    /// Some other object; which endpoints it means only the controller knows.
-    Resource {
-        /// Its kind.
-        kind: Arc<str>,
-        /// Its name.
-        name: Arc<str>,
-    },
-    /// A Service in another namespace that nothing grants: its requests are refused.
-    NotGranted {
-        /// Which.
-        service: ObjectName,
-        /// Which of its ports.
-        port: PortRef,
-    },
-    /// None that makes sense; see the problems of the [`Routes`].
-    Invalid,
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service { service, port } => write!(f, "{service}:{port}"),
-            Self::NotGranted { service, port } => write!(f, "{service}:{port} (not granted)"),
-            Self::Resource { kind, name } => write!(f, "{kind} {name}"),
-            Self::Invalid => f.write_str("(invalid)"),
-        }
-    }
-}
-
-/// A port of a Service, as a rule names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PortRef {
-    /// By the Service's port number.
-    Number(u16),
-    /// By the Service port's name.
-    Name(Arc<str>),
-}
-
-impl fmt::Display for PortRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Name(name) => name.fmt(f),
-        }
-    }
-}
-
-/// Which part of the rules a request falls under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether a rule matched.
-    pub matched: Matched,
-    /// How it came to that.
-    pub reason: Reason,
-    /// What matched; none exactly if `matched` is [`Matched::None`].
-    pub route: Option<Arc<Route>>,
-    /// Why it is not certain, if it is not.
-    pub doubt: Option<Uncertainty>,
-}
-
-/// Whether a rule matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Matched {
-    /// A rule's path.
-    Rule,
-    /// None, and a default backend takes it.
-    DefaultBackend,
-    /// None: the controller answers itself.
-    None,
-}
-
-impl Matched {
-    /// As events write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rule => "rule",
-            Self::DefaultBackend => "default_backend",
-            Self::None => "none",
-        }
-    }
-}
-
-/// How a decision was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// An Exact path matched.
-    ExactPath,
-    /// A Prefix path matched.
-    PrefixPath,
-    /// An `ImplementationSpecific` path matched as a prefix; the controller may see it otherwise.
-    ImplementationSpecificPath,
-    /// A regular expression matched.
-    RegularExpression,
-    /// A rule that is for every path of its host.
-    AnyPath,
-    /// No path matched, and an Ingress with a rule for the host has a default backend.
-    HostDefault,
-    /// No rule matched, and an Ingress without rules takes everything.
-    CatchAll,
-    /// No rule matched, and some Ingress has a default backend.
-    IngressDefault,
-    /// No rule matched, and the controller has a default backend.
-    ControllerDefault,
-    /// No rule is for the host.
-    NoHost,
-    /// Rules are for the host, but not for the path.
-    NoPath,
-    /// The request has no path that could be matched: the controller refuses it.
-    BadPath(BadPath),
-}
-
-impl Reason {
-    /// A word for events and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ExactPath => "exact_path",
-            Self::PrefixPath => "prefix_path",
-            Self::ImplementationSpecificPath => "implementation_specific_path",
-            Self::RegularExpression => "regular_expression",
-            Self::AnyPath => "any_path",
-            Self::HostDefault => "host_default",
-            Self::CatchAll => "catch_all",
-            Self::IngressDefault => "ingress_default",
-            Self::ControllerDefault => "controller_default",
-            Self::NoHost => "no_host",
-            Self::NoPath => "no_path",
-            Self::BadPath(_) => "bad_path",
-        }
-    }
 }
 
 impl Routes {
@@ -469,109 +178,5 @@ impl Routes {
     #[must_use]
     pub fn ingresses(&self) -> (usize, usize) {
         (self.served, self.others)
-    }
-}
-
-impl Group {
-    fn decide(
-        &self,
-        request: &Request<'_>,
-        host: &RequestHost,
-        path: &[u8],
-        watch: &mut impl Watch,
-    ) -> Decision {
-        if self.by_server_name {
-            let Some(name) = request.listener.server_name else {
-                return Decision { doubt: Some(Uncertainty::Listener), ..Decision::none(Reason::NoHost) };
-            };
-            return self.decide_host(request, &RequestHost::new(name), path, watch);
-        }
-        let decision = self.decide_host(request, host, path, watch);
-        if !self.paths_differ || !request.path.rewritten() {
-            return decision;
-        }
-        // Rules are compared with what the controller made of the path: the form in which it was sent, or the normal one.
-        let as_sent = self.decide_host(request, host, request.path.raw(), &mut ());
-        let same = decision.route.as_ref().map(Arc::as_ptr) == as_sent.route.as_ref().map(Arc::as_ptr);
-        if same { decision } else { Decision { doubt: Some(Uncertainty::PathForm), ..decision } }
-    }
-
-    fn decide_host(
-        &self,
-        request: &Request<'_>,
-        host: &RequestHost,
-        path: &[u8],
-        watch: &mut impl Watch,
-    ) -> Decision {
-        let served = self.listener(request, host);
-        let found = served.map(|(Served { name, scope, .. }, doubt)| {
-            watch.listener(name);
-            let found = scope.find(request, host, path, watch);
-            Found { doubt: doubt.or(found.doubt), ..found }
-        });
-        let (doubt, default) = found.as_ref().map_or((None, None), |found| (found.doubt, found.default));
-        let miss = match &found {
-            Some(found) if found.has_host => Reason::NoPath,
-            _ => Reason::NoHost,
-        };
-        if let Some(route) = found.and_then(|found| found.route) {
-            return Decision {
-                matched: Matched::Rule,
-                reason: rule_reason(route),
-                route: Some(Arc::clone(route)),
-                doubt,
-            };
-        }
-        let Defaults { catch_all, any, controller } = &self.defaults;
-        let defaults = [
-            (default, Reason::HostDefault),
-            (catch_all.as_ref(), Reason::CatchAll),
-            (any.as_ref(), Reason::IngressDefault),
-            (controller.as_ref(), Reason::ControllerDefault),
-        ];
-        match defaults.into_iter().find_map(|(route, reason)| Some((route?, reason))) {
-            Some((route, reason)) => {
-                Decision { matched: Matched::DefaultBackend, reason, route: Some(Arc::clone(route)), doubt }
-            }
-            None => Decision { doubt, ..Decision::none(miss) },
-        }
-    }
-}
-
-impl Decision {
-    fn none(reason: Reason) -> Self {
-        Self { matched: Matched::None, reason, route: None, doubt: None }
-    }
-
-    /// Of two listeners that could have taken the request.
-    fn or(self, other: Self) -> Self {
-        match (&self.route, &other.route) {
-            (Some(one), Some(two)) if !Arc::ptr_eq(one, two) => {
-                let rule = if other.matched == Matched::Rule && self.matched != Matched::Rule {
-                    other
-                } else {
-                    self
-                };
-                Self { doubt: Some(Uncertainty::Listeners), ..rule }
-            }
-            (Some(_), _) => self,
-            (None, Some(_)) => other,
-            // That there are rules for the host is the nearer miss.
-            (None, None) => {
-                let doubt = self.doubt.or(other.doubt);
-                let nearer = if self.reason == Reason::NoPath { self } else { other };
-                Self { doubt, ..nearer }
-            }
-        }
-    }
-}
-
-fn rule_reason(route: &Route) -> Reason {
-    match route.path_type {
-        Some(PathType::Exact) => Reason::ExactPath,
-        Some(PathType::ImplementationSpecific) => Reason::ImplementationSpecificPath,
-        Some(PathType::Prefix) => Reason::PrefixPath,
-        Some(PathType::RegularExpression) => Reason::RegularExpression,
-        None => Reason::AnyPath,
     }
 }

@@ -172,7 +172,7 @@ log: debug
         ],
         manifests: Some(place.0.path().join("objects")),
         ingress_class: Some("nginx".into()),
-        dialect: Some(crate::attribute::routes::Dialect::Traefik),
+        dialect: Some(Dialect::Traefik),
         gateways: vec![GatewayRef { namespace: "infra".to_owned(), name: "gw".to_owned() }],
         strict_prefix_matching: true,
         default_backend: Some(DefaultBackend {

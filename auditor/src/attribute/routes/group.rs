@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::Route;
 use super::condition::Uncertainty;
 use super::host::{RequestHost, RuleHost};
 use super::request::{Listener, Request};
-use super::scope::Scope;
+use super::scope::{Found, Scope};
+use super::search::Watch;
+use super::{Decision, Matched, Reason, Route};
 use crate::attribute::objects::ObjectName;
 
 /// Listeners of which one takes a request.
@@ -80,5 +81,72 @@ impl Group {
         let by_name = of(&RequestHost::new(name))?;
         let same = by_host.is_some_and(|by_host| by_host.name == by_name.name);
         Some((by_name, (!same).then_some(Uncertainty::Listeners)))
+    }
+}
+
+impl Group {
+    /// The rule that a request falls under here.
+    pub(super) fn decide(
+        &self,
+        request: &Request<'_>,
+        host: &RequestHost,
+        path: &[u8],
+        watch: &mut impl Watch,
+    ) -> Decision {
+        if self.by_server_name {
+            let Some(name) = request.listener.server_name else {
+                return Decision { doubt: Some(Uncertainty::Listener), ..Decision::none(Reason::NoHost) };
+            };
+            return self.decide_host(request, &RequestHost::new(name), path, watch);
+        }
+        let decision = self.decide_host(request, host, path, watch);
+        if !self.paths_differ || !request.path.rewritten() {
+            return decision;
+        }
+        // Rules are compared with what the controller made of the path: the form in which it was sent, or the normal one.
+        let as_sent = self.decide_host(request, host, request.path.raw(), &mut ());
+        let same = decision.route.as_ref().map(Arc::as_ptr) == as_sent.route.as_ref().map(Arc::as_ptr);
+        if same { decision } else { Decision { doubt: Some(Uncertainty::PathForm), ..decision } }
+    }
+
+    fn decide_host(
+        &self,
+        request: &Request<'_>,
+        host: &RequestHost,
+        path: &[u8],
+        watch: &mut impl Watch,
+    ) -> Decision {
+        let served = self.listener(request, host);
+        let found = served.map(|(Served { name, scope, .. }, doubt)| {
+            watch.listener(name);
+            let found = scope.find(request, host, path, watch);
+            Found { doubt: doubt.or(found.doubt), ..found }
+        });
+        let (doubt, default) = found.as_ref().map_or((None, None), |found| (found.doubt, found.default));
+        let miss = match &found {
+            Some(found) if found.has_host => Reason::NoPath,
+            _ => Reason::NoHost,
+        };
+        if let Some(route) = found.and_then(|found| found.route) {
+            return Decision {
+                matched: Matched::Rule,
+                reason: Reason::of(route),
+                route: Some(Arc::clone(route)),
+                doubt,
+            };
+        }
+        let Defaults { catch_all, any, controller } = &self.defaults;
+        let defaults = [
+            (default, Reason::HostDefault),
+            (catch_all.as_ref(), Reason::CatchAll),
+            (any.as_ref(), Reason::IngressDefault),
+            (controller.as_ref(), Reason::ControllerDefault),
+        ];
+        match defaults.into_iter().find_map(|(route, reason)| Some((route?, reason))) {
+            Some((route, reason)) => {
+                Decision { matched: Matched::DefaultBackend, reason, route: Some(Arc::clone(route)), doubt }
+            }
+            None => Decision { doubt, ..Decision::none(miss) },
+        }
     }
 }
