@@ -1,7 +1,7 @@
 //! `auditor route`: which rule a request falls under, step by step, from manifests.
 //!
 //! Consumes a directory of manifests and a request in words; produces an [`Answer`], which renders itself for people
-//! ([`fmt::Display`]) and for programs (JSON). Nothing is sent to anybody.
+//! ([`std::fmt::Display`]) and for programs (JSON). Nothing is sent to anybody.
 
 mod answer;
 mod request;

@@ -1,7 +1,8 @@
 //! Gateway API: its own conformance tests as tables, and what its documentation says beyond them.
 
+use auditor::attribute::objects::ObjectName;
 use auditor::attribute::routes::{
-    Backend, Decision, Listener, Matched, Options, Request, RequestPath, Routes, Target, Uncertainty,
+    Backend, Decision, Dialect, Listener, Matched, Options, Request, RequestPath, Routes, Target, Uncertainty,
 };
 use serde::Deserialize;
 
@@ -514,6 +515,33 @@ fn tls_routes() {
     };
     assert_eq!(service(&ended("ended.example.com")), Some("ended"));
     assert_eq!(service(&ended("other.example.com")), None);
+}
+
+/// A controller whose dialect is configured serves Gateways of its own classes only; those that are named are served anyway.
+#[test]
+fn gateways_of_other_controllers_are_not_served() {
+    let class = |controller: &str| {
+        format!(
+            "---\n{{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {{name: c}}, spec: {{controllerName: {controller}}}}}\n"
+        )
+    };
+    let gateway = yaml(&[("http", "", 80, "HTTP", "")]) + &route("r", "", "", &to("s"));
+    let named = ObjectName { namespace: "infra".into(), name: "gw".into() };
+    let another = ObjectName { namespace: "infra".into(), name: "other".into() };
+    for (dialect, gateways, controller, is_served) in [
+        (None, vec![], "traefik.io/gateway-controller", true),
+        (Some(Dialect::Traefik), vec![], "traefik.io/gateway-controller", true),
+        (Some(Dialect::Kong), vec![], "traefik.io/gateway-controller", false),
+        (Some(Dialect::IngressNginx), vec![], "gateway.nginx.org/nginx-gateway-controller", false),
+        (Some(Dialect::IngressNginx), vec![], "example.com/unknown", false),
+        (Some(Dialect::Kong), vec![], "example.com/unknown", true),
+        (Some(Dialect::Kong), vec![named.clone()], "traefik.io/gateway-controller", true),
+        (None, vec![another], "traefik.io/gateway-controller", false),
+    ] {
+        let options = Options { dialect, gateways: gateways.into_iter().collect(), ..Options::default() };
+        let routes = Routes::new(&objects(&(gateway.clone() + &class(controller))), &options);
+        check(&routes, "a", "/", is_served.then_some("s"));
+    }
 }
 
 /// Which listener a connection came in at: by port, by TLS, by server name.

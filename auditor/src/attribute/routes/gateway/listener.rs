@@ -100,6 +100,10 @@ impl Options {
         if !self.gateways.is_empty() {
             return self.gateways.contains(gateway);
         }
+        // Whose Ingresses are read in a dialect serves no Gateways of another controller's class.
+        if self.dialect.is_some_and(|dialect| !dialect.may_serve(controller.unwrap_or_default())) {
+            return false;
+        }
         let controllers = &self.classes.controllers;
         controllers.is_empty() || controller.is_some_and(|controller| controllers.contains(controller))
     }

@@ -89,6 +89,23 @@ impl Dialect {
         }
     }
 
+    /// Whether its controller may serve Gateways of a class with this `controllerName`.
+    pub(in crate::attribute::routes) fn may_serve(self, controller: &str) -> bool {
+        let of = match controller.split_once('/').map_or(controller, |(group, _)| group) {
+            "traefik.io" => Self::Traefik,
+            "istio.io" => Self::Istio,
+            "projectcontour.io" => Self::Contour,
+            "io.cilium" => Self::Cilium,
+            "konghq.com" => Self::Kong,
+            "haproxy.org" => Self::HaproxyTech,
+            "haproxy-ingress.github.io" => Self::HaproxyIngress,
+            // Of these the Ingresses are another program's.
+            "gateway.envoyproxy.io" | "gateway.nginx.org" => return self == Self::Standard,
+            _ => return !matches!(self, Self::IngressNginx | Self::F5Nginx),
+        };
+        self == of || self == Self::Standard
+    }
+
     /// The rules of everything that is declared in it.
     pub(super) fn group(
         self,
