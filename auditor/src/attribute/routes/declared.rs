@@ -180,7 +180,7 @@ pub enum Backend {
         /// Which of its ports.
         port: PortRef,
     },
-    /// None that makes sense; see the problems of the [`Routes`].
+    /// None that makes sense; see the problems of the [`Routes`](super::Routes).
     Invalid,
 }
 
