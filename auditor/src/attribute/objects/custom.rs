@@ -55,3 +55,37 @@ pub(super) use kinds;
 pub type Namespaced = k8s_openapi::NamespaceResourceScope;
 /// Of a kind whose objects do not.
 pub type Cluster = k8s_openapi::ClusterResourceScope;
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use k8s_openapi::{Metadata, Resource};
+    use serde::de::DeserializeOwned;
+
+    use crate::attribute::objects::contour::HttpProxy;
+    use crate::attribute::objects::gateway::{
+        Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TlsRoute,
+    };
+    use crate::attribute::objects::traefik::IngressRoute;
+
+    /// The path of a kind at the API server; that it can be asked for says that it can be watched.
+    fn path<K>() -> String
+    where
+        K: Resource + Metadata<Ty = ObjectMeta> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        format!("{} {} {}", K::API_VERSION, K::KIND, K::URL_PATH_SEGMENT)
+    }
+
+    #[test]
+    fn every_kind_can_be_watched() {
+        let group = "gateway.networking.k8s.io/v1";
+        assert_eq!(path::<GatewayClass>(), format!("{group} GatewayClass gatewayclasses"));
+        assert_eq!(path::<Gateway>(), format!("{group} Gateway gateways"));
+        assert_eq!(path::<HttpRoute>(), format!("{group} HTTPRoute httproutes"));
+        assert_eq!(path::<GrpcRoute>(), format!("{group} GRPCRoute grpcroutes"));
+        assert_eq!(path::<TlsRoute>(), format!("{group} TLSRoute tlsroutes"));
+        assert_eq!(path::<ReferenceGrant>(), format!("{group} ReferenceGrant referencegrants"));
+        assert_eq!(path::<IngressRoute>(), "traefik.io/v1alpha1 IngressRoute ingressroutes");
+        assert_eq!(path::<HttpProxy>(), "projectcontour.io/v1 HTTPProxy httpproxies");
+    }
+}
