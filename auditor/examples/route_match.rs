@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use auditor::attribute::manifests::parse;
 use auditor::attribute::objects::Objects;
-use auditor::attribute::routes::{Matched, Options, RequestPath, Routes};
+use auditor::attribute::routes::{Matched, Options, Request, RequestPath, Routes};
 
 const INGRESSES: usize = 10_000;
 const PATHS: usize = 5;
@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
                 let started = Instant::now();
                 for (host, path) in &requests {
                     let path = RequestPath::new(black_box(path.as_bytes()));
-                    let decision = routes.decide(Some(black_box(host.as_bytes())), &path);
+                    let decision = routes.decide(&Request::get(Some(black_box(host.as_bytes())), &path));
                     matched += usize::from(decision.matched == Matched::Rule);
                 }
                 started.elapsed().as_nanos() / INGRESSES as u128

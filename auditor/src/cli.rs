@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attribute::routes::Dialect;
 use crate::config::{LogLevel, Overrides};
+use crate::route::{Asked, Header, Url};
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
@@ -22,6 +24,8 @@ Examples:
       auditor run --config /etc/auditor.yaml
   The same events from a capture file:
       auditor replay traffic.pcapng --listen 80
+  Which rule a request falls under, step by step:
+      auditor route --manifests ./manifests GET https://shop.example.com/cart -H 'X-Canary: always'
   The same of TLS, with the secrets that a client or the server logged:
       auditor replay traffic.pcapng --listen 443 --key-log keys.log
 
@@ -60,6 +64,12 @@ pub enum Command {
     ///
     /// With a controller, named as for `run`, also which TLS code each of its processes runs, and whether its secrets can be read.
     Check(CheckArgs),
+    /// Say which rule a request falls under, and why, from manifests alone
+    ///
+    /// Reads Ingress, Gateway API (Gateway, `HTTPRoute`, `GRPCRoute`, `TLSRoute`, `ReferenceGrant`), Traefik's `IngressRoute`
+    /// and Contour's `HTTPProxy`, and shows each listener, host and rule that was looked at. Nothing is sent. The dialect that Ingresses are
+    /// read in is that of the class's controller, unless --controller or the configuration says it.
+    Route(RouteArgs),
     /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.
     #[command(hide = true)]
     Decode,
@@ -145,6 +155,48 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// `auditor route`.
+#[derive(Debug, Args)]
+pub struct RouteArgs {
+    /// Configuration, YAML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Kubernetes objects as YAML files; the configuration's `manifests` without
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// Read Ingresses as this controller does
+    #[arg(long, value_name = "NAME", value_parser = dialects())]
+    pub controller: Option<String>,
+    /// A field of the request, 'Name: value'; may be given again
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<Header>,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// The method
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The URL: http or https, host, path and query
+    #[arg(value_name = "URL")]
+    pub url: Url,
+}
+
+fn dialects() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(Dialect::ALL.map(Dialect::as_str))
+}
+
+impl RouteArgs {
+    /// What they lay over the configuration, with the file's path; what is asked; and the form of the answer.
+    #[must_use]
+    pub fn split(self) -> (Common, Option<Dialect>, Asked, Output) {
+        let common =
+            Common { config: self.config, manifests: self.manifests, node: None, cluster: None, log: None };
+        let dialect = self.controller.and_then(|name| name.parse().ok());
+        let asked = Asked { method: self.method, url: self.url, headers: self.headers };
+        (common, dialect, asked, self.output)
+    }
+}
+
 /// Form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -224,6 +276,12 @@ mod tests {
         check("auditor check --port 443 --output json", true);
         check("auditor check --config a.yaml", true);
         check("auditor check --port 443 --pid 1", false);
+        check("auditor route --manifests a GET http://a.b/c", true);
+        check("auditor route GET http://a.b/c -H A:b --header C:d --controller traefik --output json", true);
+        check("auditor route GET a.b", false);
+        check("auditor route http://a.b", false);
+        check("auditor route GET http://a.b -H A", false);
+        check("auditor route GET http://a.b --controller apache", false);
         check("auditor schema", true);
         check("auditor decode", true);
         check("auditor", false);
@@ -232,7 +290,7 @@ mod tests {
     #[test]
     fn help_shows_every_command_but_the_hidden_one() {
         let help = Cli::command().render_long_help().to_string();
-        for shown in ["run", "replay", "schema", "check", "Examples:", "Exit codes:"] {
+        for shown in ["run", "replay", "schema", "check", "route", "Examples:", "Exit codes:"] {
             assert!(help.contains(shown), "{shown}");
         }
         assert!(!help.contains("decode"));

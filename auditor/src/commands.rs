@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::attribute::routes::{Dialect, Options};
 use crate::capture::kernel::attach;
 use crate::cli::Output;
 use crate::config::{Config, Replay, Site};
 use crate::replay::{self, ReplayError};
+use crate::route::{self, Asked, RouteError};
 use crate::run::{self, RunError};
 use crate::target::Target;
 use crate::{check, emit};
@@ -26,6 +28,9 @@ pub enum CommandError {
     /// `auditor replay` failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// `auditor route` failed.
+    #[error(transparent)]
+    Route(#[from] RouteError),
 }
 
 /// `auditor run`: attach, start the decoding process, stay until stopped.
@@ -81,6 +86,27 @@ pub fn check(output: Output, targets: &[(Target, Site)]) -> Result<ExitCode, Com
         Output::Json => print(&serde_json::to_string_pretty(&report).map_err(CommandError::Render)?)?,
     }
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `auditor route`: which rule a request falls under, and why.
+///
+/// # Errors
+///
+/// [`CommandError::Route`], [`CommandError::Output`], [`CommandError::Render`].
+pub fn route(
+    config: &Config,
+    dialect: Option<Dialect>,
+    asked: &Asked,
+    output: Output,
+) -> Result<ExitCode, CommandError> {
+    let options = config.route_options();
+    let options = Options { dialect: dialect.or(options.dialect), ..options };
+    let answer = route::explain(config.manifests.as_ref(), &options, asked)?;
+    match output {
+        Output::Text => print(answer.to_string().trim_end())?,
+        Output::Json => print(&serde_json::to_string_pretty(&answer).map_err(CommandError::Render)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A reader that has seen enough (EPIPE) is no failure.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Problem, Site};
 pub use network::Network;
 
+use crate::attribute::routes::Dialect;
 use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
 
@@ -41,6 +42,12 @@ pub struct Config {
     pub manifests: Option<PathBuf>,
     /// Only Ingresses of this class; all without one.
     pub ingress_class: Option<String>,
+    /// How Ingresses are read; by the controller of their class without.
+    pub dialect: Option<Dialect>,
+    /// Only these Gateways; all of the served classes without.
+    pub gateways: Vec<GatewayRef>,
+    /// Whether Traefik compares prefixes of Ingresses by element.
+    pub strict_prefix_matching: bool,
     /// Answers requests that no rule matches.
     pub default_backend: Option<DefaultBackend>,
     /// Peers whose PROXY header and forwarding header say who the client is.
@@ -74,6 +81,15 @@ pub struct ControllerLabels {
     pub pod: Option<String>,
     /// Its container.
     pub container: Option<String>,
+}
+
+/// A Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GatewayRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A Service that answers what no rule matches.

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod emit;
 pub mod pipeline;
 pub mod replay;
+pub mod route;
 pub mod run;
 pub mod target;
 pub mod wiring;

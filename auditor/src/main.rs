@@ -54,6 +54,11 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
             let config = load(common, Some(target)).map_err(misused)?;
             commands::check(output, &config.targets)
         }
+        Command::Route(args) => {
+            let (common, dialect, asked, output) = args.split();
+            let config = load(common, None).map_err(misused)?;
+            commands::route(&config, dialect, &asked, output)
+        }
         Command::Decode => commands::decode(|config| log_from(config.log)),
     };
     done.map_err(|error| (FAILED, error.into()))

@@ -55,7 +55,18 @@ impl Config {
         });
         let names = self.ingress_class.iter().cloned().collect();
         let classes = ClassFilter { names, ..ClassFilter::default() };
-        Options { classes, default_backend, falls_through: false }
+        let gateways = self.gateways.iter().map(|gateway| ObjectName {
+            namespace: gateway.namespace.as_str().into(),
+            name: gateway.name.as_str().into(),
+        });
+        Options {
+            classes,
+            default_backend,
+            falls_through: false,
+            dialect: self.dialect,
+            strict_prefixes: self.strict_prefix_matching,
+            gateways: gateways.collect(),
+        }
     }
 
     /// What events say.

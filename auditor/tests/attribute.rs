@@ -5,10 +5,16 @@
 mod bad_input;
 #[path = "attribute/conformance.rs"]
 mod conformance;
+#[path = "attribute/dialects.rs"]
+mod dialects;
 #[path = "attribute/directories.rs"]
 mod directories;
 #[path = "attribute/documented.rs"]
 mod documented;
+#[path = "attribute/gateway.rs"]
+mod gateway;
+#[path = "attribute/gateway_model.rs"]
+mod gateway_model;
 #[path = "attribute/gherkin.rs"]
 mod gherkin;
 #[path = "attribute/index.rs"]

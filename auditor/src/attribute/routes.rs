@@ -1,38 +1,65 @@
-//! Which Ingress rule should have served a request.
+//! Which rule should have served a request.
 //!
-//! Consumes Ingresses and their classes; answers [`Routes::decide`] for a host and a path. The semantics are those of the
-//! Ingress API (`networking.k8s.io/v1`), in this order:
+//! Consumes objects of all kinds that declare routes (Ingress, Gateway API, Traefik's and Contour's own); answers
+//! [`Routes::decide`] for a request. There is one mechanism for all of them: each kind, and for Ingress each controller's
+//! dialect ([`Dialect`]), is compiled into rules of a host, paths, conditions and an order; a request is then looked up by
+//! host and path, and the first rule whose conditions hold has it. What differs between controllers is said at compiling:
 //!
-//! - The host chooses: a rule for exactly this host, else for a wildcard that replaces its first label, else for any host.
-//!   All Ingresses with rules for that host are one. A host that has rules is not looked up further if no path of it
-//!   matches (as in nginx and Envoy, where a host is a server of its own), unless [`Options::falls_through`].
-//! - Among its paths the longest that matches, counted in elements, then Exact before Prefix before
-//!   `ImplementationSpecific`; the slash at the end of a Prefix does not count.
-//! - Of two equal ones, that of the oldest Ingress, then of the first `namespace/name`, then the first in the object.
-//! - Else a default backend: that of an Ingress with a rule for the host; of an Ingress without rules; of any Ingress; of
-//!   the controller. Each time the oldest.
+//! - Which rule comes first. For Ingress the longest path that matches, counted in elements, then Exact before Prefix before
+//!   `ImplementationSpecific`; of two equal ones, that of the oldest object, then of the first `namespace/name`, then the
+//!   first in the object. For Gateway API the whole of its precedence (`gateway`). Traefik goes by priority (`traefik`).
+//! - Whether a host that has rules is looked up further if none of them matches. With nginx and Envoy it is not, as a host is
+//!   a server of its own; [`Options::falls_through`] says it for controllers that are not known.
+//! - For how many labels a wildcard stands: for one (Ingress), for any number (Gateway API, nginx).
+//! - What takes what no rule matches: for Ingress the default backend of an Ingress with a rule for the host; of an Ingress
+//!   without rules; of any Ingress; of the controller. Each time the oldest.
 //!
-//! `ImplementationSpecific` is matched as Prefix and its decisions say so; regular expressions, canaries and the like are
-//! matters of a controller's dialect and absent here. TLS that is passed on is one too, and only ingress-nginx's annotation
-//! for it is read: [`Routes::passthrough`].
+//! What cannot be told for sure is a decision with an [`Uncertainty`], never a guess: a regular expression that only another
+//! engine takes, a field that was not read, two listeners that could both have taken the request.
+//!
+//! With a dialect that is not known `ImplementationSpecific` is matched as Prefix, and decisions say so.
 
-mod build;
+mod building;
 mod class;
+mod condition;
+mod decision;
+mod declared;
+mod explain;
+mod gateway;
+mod group;
 mod host;
+mod ingress;
 mod path;
+mod pattern;
+mod prefixes;
 mod problem;
+mod request;
+mod scope;
+mod search;
 mod table;
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::objects::{ObjectName, Objects};
+pub use building::MAX_RULES;
 pub use class::ClassFilter;
+pub use condition::Uncertainty;
+pub use decision::{Decision, Matched, Reason};
+pub use declared::{Backend, Besides, ObjectKind, ObjectRef, PathType, PortRef, Route, Target, Weighted};
+pub use explain::{Explanation, MAX_SHOWN, Outcome, Step};
+use group::Group;
+pub use group::Name as ListenerName;
 pub use host::BadHost;
+use host::RequestHost;
+pub use ingress::{Dialect, NotADialect, RuleError};
 pub use path::{BadPath, RequestPath};
+pub use pattern::MAX_PATTERNS;
 pub use problem::{MAX_PROBLEMS, Problem, ProblemKind};
-use table::Table;
+pub use request::{Fields, Listener, Request};
+use scope::Scope;
+pub use search::MAX_ASKED;
+use search::Watch;
 
 /// What the controller is configured to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,246 +68,98 @@ pub struct Options {
     pub classes: ClassFilter,
     /// Where it sends what nothing else matches, instead of answering itself.
     pub default_backend: Option<(ObjectName, PortRef)>,
-    /// Whether a request that matches a host but none of its paths is tried with less specific hosts too.
+    /// Whether a request that matches a host but none of its paths is tried with less specific hosts too; for controllers
+    /// whose dialect is not known.
     pub falls_through: bool,
+    /// How Ingresses are read; none for what the `spec.controller` of each one's class says.
+    pub dialect: Option<Dialect>,
+    /// Whether Traefik compares prefixes of Ingresses by element (`strictPrefixMatching`), not by character.
+    pub strict_prefixes: bool,
+    /// Only these Gateways; none for all of the classes that are served.
+    pub gateways: BTreeSet<ObjectName>,
 }
 
 /// Every rule that the controller serves. Immutable; sharing it needs no lock.
 #[derive(Debug)]
 pub struct Routes {
-    exact: HashMap<Box<str>, Table>,
-    /// By what follows the `*.`.
-    wildcard: HashMap<Box<str>, Table>,
-    any: Option<Table>,
-    /// Hosts whose TLS is passed on without being ended, and where to.
-    passthrough: HashMap<Box<str>, Arc<Route>>,
-    /// The default backend of the oldest Ingress without rules.
-    catch_all: Option<Arc<Route>>,
-    /// The default backend of the oldest Ingress that has one.
-    any_default: Option<Arc<Route>>,
-    controller_default: Option<Arc<Route>>,
-    falls_through: bool,
+    groups: Vec<Group>,
+    /// The ports of all listeners.
+    ports: BTreeSet<u16>,
+    /// Server names whose TLS is passed on without being ended, and where to.
+    passthrough: Scope,
     problems: Vec<Problem>,
     problem_count: u64,
     served: usize,
     others: usize,
-}
-
-/// A rule's path or a default backend, and where its requests go.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The Ingress that declares it; none for the controller's own default backend.
-    pub ingress: Option<ObjectName>,
-    /// The rule's host, as written; none for any host, and for default backends.
-    pub host: Option<Arc<str>>,
-    /// The rule's path, as written; none for default backends.
-    pub path: Option<Arc<str>>,
-    /// How the path matches; none for default backends.
-    pub path_type: Option<PathType>,
-    /// Where its requests go.
-    pub backend: Backend,
-}
-
-/// How a rule's path matches. The order is that of precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PathType {
-    /// The whole path, case-sensitive.
-    Exact,
-    /// Element by element from the start.
-    Prefix,
-    /// Up to the controller; matched here as [`PathType::Prefix`].
-    ImplementationSpecific,
-}
-
-impl PathType {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "Exact",
-            Self::Prefix => "Prefix",
-            Self::ImplementationSpecific => "ImplementationSpecific",
-        }
-    }
-}
-
-/// What a rule refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A Service in the Ingress's namespace.
-    Service {
-        /// Which.
-        service: ObjectName,
-        /// Which of its ports.
-        port: PortRef,
-    },
-    /// Some other object; which endpoints it means only the controller knows.
-    Resource {
-        /// Its kind.
-        kind: Arc<str>,
-        /// Its name.
-        name: Arc<str>,
-    },
-    /// None that makes sense; see the problems of the [`Routes`].
-    Invalid,
-}
-
-/// A port of a Service, as an Ingress names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PortRef {
-    /// By the Service's port number.
-    Number(u16),
-    /// By the Service port's name.
-    Name(Arc<str>),
-}
-
-impl fmt::Display for PortRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Name(name) => name.fmt(f),
-        }
-    }
-}
-
-/// Which part of the rules a request falls under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether a rule matched.
-    pub matched: Matched,
-    /// How it came to that.
-    pub reason: Reason,
-    /// What matched; none exactly if `matched` is [`Matched::None`].
-    pub route: Option<Arc<Route>>,
-}
-
-/// Whether a rule matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Matched {
-    /// A rule's path.
-    Rule,
-    /// None, and a default backend takes it.
-    DefaultBackend,
-    /// None: the controller answers itself.
-    None,
-}
-
-impl Matched {
-    /// As events write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rule => "rule",
-            Self::DefaultBackend => "default_backend",
-            Self::None => "none",
-        }
-    }
-}
-
-/// How a decision was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// An Exact path matched.
-    ExactPath,
-    /// A Prefix path matched.
-    PrefixPath,
-    /// An `ImplementationSpecific` path matched as a prefix; the controller may see it otherwise.
-    ImplementationSpecificPath,
-    /// No path matched, and an Ingress with a rule for the host has a default backend.
-    HostDefault,
-    /// No rule matched, and an Ingress without rules takes everything.
-    CatchAll,
-    /// No rule matched, and some Ingress has a default backend.
-    IngressDefault,
-    /// No rule matched, and the controller has a default backend.
-    ControllerDefault,
-    /// No rule is for the host.
-    NoHost,
-    /// Rules are for the host, but not for the path.
-    NoPath,
-    /// The request has no path that could be matched: the controller refuses it.
-    BadPath(BadPath),
-}
-
-impl Reason {
-    /// A word for events and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ExactPath => "exact_path",
-            Self::PrefixPath => "prefix_path",
-            Self::ImplementationSpecificPath => "implementation_specific_path",
-            Self::HostDefault => "host_default",
-            Self::CatchAll => "catch_all",
-            Self::IngressDefault => "ingress_default",
-            Self::ControllerDefault => "controller_default",
-            Self::NoHost => "no_host",
-            Self::NoPath => "no_path",
-            Self::BadPath(_) => "bad_path",
-        }
-    }
+    /// Rules were left out for a bound: nothing is certain.
+    is_cut: bool,
 }
 
 impl Routes {
-    /// Builds the rules of all Ingresses that the controller serves. What cannot be used is left out and reported in
+    /// Builds the rules of all objects that the controller serves. What cannot be used is left out and reported in
     /// [`Routes::problems`].
     #[must_use]
     pub fn new(objects: &Objects, options: &Options) -> Self {
-        build::build(objects, options)
+        let mut building = building::Building::default();
+        ingress::build(objects, options, &mut building);
+        gateway::build(objects, options, &mut building);
+        building.finish()
     }
 
-    /// Which rule a request falls under. `host` is the Host header or `:authority`, if there was one; a target in absolute
-    /// form overrides it. Allocates nothing.
+    /// Which rule a request falls under. Allocates nothing but where rules ask for what must be put together.
     #[must_use]
-    pub fn decide(&self, host: Option<&[u8]>, path: &RequestPath<'_>) -> Decision {
-        let normal = match path.normal() {
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        self.watched(request, &mut ())
+    }
+
+    fn watched(&self, request: &Request<'_>, watch: &mut impl Watch) -> Decision {
+        let normal = match request.path.normal() {
             Ok(normal) => normal,
-            Err(bad) => {
-                return Decision { matched: Matched::None, reason: Reason::BadPath(bad), route: None };
-            }
+            Err(bad) => return Decision::none(Reason::BadPath(bad)),
         };
-        let host = host::RequestHost::new(path.authority().or(host).unwrap_or_default());
-        // Evaluated one after the other: most requests are decided by the first.
-        let exact = std::iter::once_with(|| self.exact.get(host.name()));
-        let wildcard = std::iter::once_with(|| host.parent().and_then(|parent| self.wildcard.get(parent)));
-        let any = std::iter::once_with(|| self.any.as_ref());
-
-        let mut host_default = None;
-        let mut miss = Reason::NoHost;
-        for table in exact.chain(wildcard).chain(any).flatten() {
-            if let Some(route) = table.find(normal) {
-                return Decision {
-                    matched: Matched::Rule,
-                    reason: rule_reason(route),
-                    route: Some(Arc::clone(route)),
-                };
-            }
-            miss = Reason::NoPath;
-            host_default = host_default.or(table.default_backend());
-            if !self.falls_through {
-                break;
-            }
+        let host = RequestHost::new(request.path.authority().or(request.host).unwrap_or_default());
+        let port = request.listener.port.and_then(|port| self.listener_port(port));
+        let mut decided: Option<Decision> = None;
+        for group in self.groups.iter().filter(|group| group.takes(&request.listener, port)) {
+            let decision = group.decide(request, &host, normal, watch);
+            decided = Some(match decided {
+                Some(other) => other.or(decision),
+                None => decision,
+            });
         }
-        let defaults = [
-            (host_default, Reason::HostDefault),
-            (self.catch_all.as_ref(), Reason::CatchAll),
-            (self.any_default.as_ref(), Reason::IngressDefault),
-            (self.controller_default.as_ref(), Reason::ControllerDefault),
-        ];
-        match defaults.into_iter().find_map(|(route, reason)| Some((route?, reason))) {
-            Some((route, reason)) => {
-                Decision { matched: Matched::DefaultBackend, reason, route: Some(Arc::clone(route)) }
-            }
-            None => Decision { matched: Matched::None, reason: miss, route: None },
+        let mut decision = decided.unwrap_or_else(|| Decision::none(Reason::NoHost));
+        if self.is_cut {
+            decision.doubt.get_or_insert(Uncertainty::TooMany);
         }
+        decision
     }
 
-    /// Which rule declares that TLS for this server name is passed on without being ended; none if no rule does. Exact hosts
-    /// only, and of the name only the case is put aside: ingress-nginx compares it with its port or final dot, should it have one.
+    /// The port of a listener by that of the controller's socket, where they can be told to belong together: it is the same,
+    /// or 10,000 more, as Envoy Gateway's are for ports below 1,024 (its `servicePortToContainerPort`).
+    fn listener_port(&self, socket: u16) -> Option<u16> {
+        let shifted = socket.checked_sub(10_000).filter(|port| *port < 1_024);
+        [Some(socket), shifted].into_iter().flatten().find(|port| self.ports.contains(port))
+    }
+
+    /// Which rule declares that TLS for this server name is passed on without being ended; none if no rule does.
     #[must_use]
-    pub fn passthrough(&self, name: &[u8]) -> Option<&Arc<Route>> {
-        let name = name.get(..name.len().min(host::MAX_HOST + 1))?.to_ascii_lowercase();
-        self.passthrough.get(std::str::from_utf8(&name).ok()?)
+    pub fn passthrough(&self, name: &[u8]) -> Decision {
+        // Controllers compare the name as it was asked for, but for its case: with a port or a final dot it is another one.
+        if name.ends_with(b".") || name.contains(&b':') {
+            return Decision::none(Reason::NoHost);
+        }
+        let path = RequestPath::new(b"/");
+        let request = Request::get(None, &path);
+        let found = self.passthrough.find(&request, &RequestHost::new(name), b"/", &mut ());
+        match found.route {
+            Some(route) => Decision {
+                matched: Matched::Rule,
+                reason: Reason::AnyPath,
+                route: Some(Arc::clone(route)),
+                doubt: found.doubt,
+            },
+            None => Decision::none(Reason::NoHost),
+        }
     }
 
     /// What could not be used, at most [`MAX_PROBLEMS`].
@@ -299,13 +178,5 @@ impl Routes {
     #[must_use]
     pub fn ingresses(&self) -> (usize, usize) {
         (self.served, self.others)
-    }
-}
-
-fn rule_reason(route: &Route) -> Reason {
-    match route.path_type {
-        Some(PathType::Exact) => Reason::ExactPath,
-        Some(PathType::ImplementationSpecific) => Reason::ImplementationSpecificPath,
-        Some(PathType::Prefix) | None => Reason::PrefixPath,
     }
 }

@@ -4,12 +4,13 @@
 //! claims that an auditor acts on, so each is made only where the objects prove it; everything else is `Unknown`, with the
 //! reason. What the controller answered itself with an error counts as agreement only where nobody could have answered.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::index::{Endpoint, Index, Owner, ServiceAddress};
 use super::objects::ObjectName;
-use super::routes::{Backend, Decision, Matched, PortRef, Reason, Route};
+use super::routes::{Backend, Decision, ObjectKind, Reason, Route, Target, Uncertainty};
 
 /// What was observed of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,10 @@ pub enum Because {
     Redirect,
     /// The controller answered 502, 503 or 504 itself, and the declared port had no ready endpoint: nobody could serve.
     NoReadyEndpoint,
+    /// The rule declares the answer that the controller gave.
+    DeclaredAnswer,
+    /// The controller refused by itself what the rule's backend, which is not valid or not granted, should have got.
+    NoValidBackend,
 }
 
 /// How they contradict each other.
@@ -93,6 +98,12 @@ pub enum Contradiction {
     OtherPort,
     /// No rule matched, and the request went to a Service nevertheless.
     NoRule,
+    /// The rule declares that the controller answers itself, and the request went to a Service.
+    Forwarded,
+    /// It went to the declared Service in another namespace, which nothing there grants.
+    NotGranted,
+    /// The rule declares no backend that gets a share, and the request went to a Service.
+    NoBackend,
 }
 
 /// Why nothing can be said.
@@ -118,6 +129,10 @@ pub enum Doubt {
     ControllerAnswered,
     /// Nobody answered, and no backend was tried.
     NoBackend,
+    /// The Service that the rule falls back on served, although an endpoint of its own was ready.
+    Fallback,
+    /// It is not certain which rule it falls under.
+    Rule(Uncertainty),
 }
 
 impl Agreement {
@@ -140,6 +155,13 @@ impl Agreement {
             Self::Yes(Because::NoRule) => "no_rule",
             Self::Yes(Because::Redirect) => "redirect",
             Self::Yes(Because::NoReadyEndpoint) => "no_ready_endpoint",
+            Self::Yes(Because::DeclaredAnswer) => "declared_answer",
+            Self::Yes(Because::NoValidBackend) => "no_valid_backend",
+            Self::No(Contradiction::Forwarded) => "forwarded_instead_of_answered",
+            Self::No(Contradiction::NotGranted) => "not_granted",
+            Self::No(Contradiction::NoBackend) => "forwarded_without_backend",
+            Self::Unknown(Doubt::Fallback) => "fallback",
+            Self::Unknown(Doubt::Rule(why)) => why.as_str(),
             Self::No(Contradiction::OtherService) => "other_service",
             Self::No(Contradiction::OtherPort) => "other_port",
             Self::No(Contradiction::NoRule) => "forwarded_without_rule",
@@ -157,74 +179,133 @@ impl Agreement {
     }
 }
 
+impl Verdict {
+    /// Why they do not agree, for people: both sides where they contradict each other. None where they agree.
+    #[must_use]
+    pub fn note(&self, decision: &Decision, observed: Option<SocketAddr>) -> Option<String> {
+        let reason = self.agreement.reason();
+        match self.agreement {
+            Agreement::Yes(_) => None,
+            Agreement::Unknown(_) => Some(format!("route: {reason}")),
+            Agreement::No(_) => {
+                let declared = decision.route.as_deref().map_or_else(|| "none".to_owned(), declared);
+                let served = self.backend.as_ref().map(Served::to_string).unwrap_or_default();
+                let address = observed.map(|address| address.to_string()).unwrap_or_default();
+                Some(format!("route: {reason}: declared {declared}, observed {served} at {address}"))
+            }
+        }
+    }
+}
+
+/// What a route declares, in words; of many backends the first few.
+fn declared(route: &Route) -> String {
+    const SHOWN: usize = 4;
+    match &route.target {
+        Target::Redirect(status) | Target::Respond(status) => return format!("answer {status}"),
+        Target::Backends(_) => {}
+    }
+    let mut words: Vec<String> = route.backends().take(SHOWN).map(Backend::to_string).collect();
+    let more = route.backends().skip(SHOWN).count();
+    if more > 0 {
+        words.push(format!("{more} more"));
+    }
+    if words.is_empty() { "no backend".to_owned() } else { words.join(" or ") }
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.service, self.port.as_deref().filter(|port| !port.is_empty())) {
+            (Some(service), Some(port)) => write!(f, "{service}:{port}"),
+            (Some(service), None) => service.fmt(f),
+            (None, _) => f.write_str("no Service"),
+        }
+    }
+}
+
 /// Judges an exchange. Allocates nothing but what cloning shared names counts.
 #[must_use]
 pub fn judge(index: &Index, decision: &Decision, observed: Observed) -> Verdict {
     let Some(address) = observed.backend else {
         return Verdict { backend: None, agreement: without_backend(index, decision, observed.answered) };
     };
-    let declared = Declared::new(index, decision);
     let owner = index.owner(address);
     Verdict {
-        backend: owner.map(|owner| served(owner, &declared)),
-        agreement: with_backend(decision, &declared, owner),
+        backend: owner.map(|owner| served(owner, index, decision.route.as_deref())),
+        agreement: with_backend(index, decision, owner),
     }
 }
 
-/// What the route declares, as far as it exists.
-enum Declared<'d> {
-    /// No rule.
-    Nothing,
-    /// Something for which nothing can be proved.
-    Unclear(Doubt),
-    /// A Service that exists; the name of the port, if that does.
-    Service { name: &'d ObjectName, port: Option<&'d Arc<str>>, external: bool },
-}
-
-impl<'d> Declared<'d> {
-    fn new(index: &'d Index, decision: &'d Decision) -> Self {
-        let Some(route) = decision.route.as_deref() else { return Self::Nothing };
-        let (name, port) = match service(route) {
-            Ok(declared) => declared,
-            Err(doubt) => return Self::Unclear(doubt),
-        };
-        match index.service(name) {
-            None => Self::Unclear(Doubt::NoSuchService),
-            Some(service) => Self::Service {
-                name: &service.name,
-                port: service.port(port).map(|port| &port.name),
-                external: service.external_name.is_some(),
-            },
-        }
+fn with_backend(index: &Index, decision: &Decision, owner: Option<Owner<'_>>) -> Agreement {
+    if let Reason::BadPath(_) = decision.reason {
+        return Agreement::Unknown(Doubt::BadPath);
     }
-}
-
-fn service(route: &Route) -> Result<(&ObjectName, &PortRef), Doubt> {
-    match &route.backend {
-        Backend::Service { service, port } => Ok((service, port)),
-        Backend::Resource { .. } => Err(Doubt::ResourceBackend),
-        Backend::Invalid => Err(Doubt::InvalidBackend),
+    if let Some(why) = decision.doubt {
+        return Agreement::Unknown(Doubt::Rule(why));
     }
-}
-
-fn with_backend(decision: &Decision, declared: &Declared<'_>, owner: Option<Owner<'_>>) -> Agreement {
-    let (name, port, external) = match declared {
-        Declared::Nothing => {
-            return match (decision.reason, owner) {
-                (Reason::BadPath(_), _) => Agreement::Unknown(Doubt::BadPath),
-                // The controller's own default page may well be served by a part of the controller.
-                (_, None | Some(Owner::Pod(_))) => Agreement::Unknown(Doubt::UnknownAddress),
-                _ => Agreement::No(Contradiction::NoRule),
-            };
-        }
-        Declared::Unclear(doubt) => return Agreement::Unknown(*doubt),
-        Declared::Service { name, port, external } => (*name, *port, *external),
+    // The controller's own pages may well be served by a part of the controller.
+    let of_service = |contradiction| match owner {
+        None | Some(Owner::Pod(_)) => Agreement::Unknown(Doubt::UnknownAddress),
+        Some(_) => Agreement::No(contradiction),
     };
-    if external {
+    let Some(route) = decision.route.as_deref() else { return of_service(Contradiction::NoRule) };
+    if !matches!(route.target, Target::Backends(_)) {
+        return of_service(Contradiction::Forwarded);
+    }
+    // It is one of those that have a share; what is not known of one of them is not known of all.
+    let judged = route.backends().map(|backend| with(index, backend, owner));
+    let agreement = judged.reduce(better).unwrap_or_else(|| of_service(Contradiction::NoBackend));
+    match (agreement, &route.besides.fallback) {
+        (Agreement::No(_), Some(fallback)) if serves(owner, fallback) => fallen_back(index, route),
+        _ => agreement,
+    }
+}
+
+/// Whether the observed address belongs to a Service, whatever its port.
+fn serves(owner: Option<Owner<'_>>, name: &ObjectName) -> bool {
+    match owner {
+        Some(Owner::Endpoints(endpoints)) => endpoints.iter().any(|endpoint| endpoint.service == *name),
+        Some(Owner::Service(services)) => services.iter().any(|service| service.service == *name),
+        Some(Owner::NodePort(service)) => service.service == *name,
+        None | Some(Owner::Pod(_)) => false,
+    }
+}
+
+/// The fallback serves where nobody else could. It may also serve pages for errors of the backend (`custom-http-errors`), which
+/// rules do not show.
+fn fallen_back(index: &Index, route: &Route) -> Agreement {
+    let judged = route.backends().map(|backend| nobody_could_serve(index, backend));
+    match judged.reduce(better) {
+        Some(Agreement::Yes(because)) => Agreement::Yes(because),
+        _ => Agreement::Unknown(Doubt::Fallback),
+    }
+}
+
+fn better(one: Agreement, other: Agreement) -> Agreement {
+    let rank = |agreement: Agreement| match agreement {
+        Agreement::Yes(_) => 0,
+        // What is wrong with one of several does not prove that none of the others is meant.
+        Agreement::Unknown(_) => 1,
+        Agreement::No(Contradiction::NotGranted) => 2,
+        Agreement::No(Contradiction::OtherPort) => 3,
+        Agreement::No(_) => 4,
+    };
+    if rank(other) < rank(one) { other } else { one }
+}
+
+/// Whether the observed address is this backend's.
+fn with(index: &Index, backend: &Backend, owner: Option<Owner<'_>>) -> Agreement {
+    let (name, port, is_granted) = match backend {
+        Backend::Service { service, port } => (service, port, true),
+        Backend::NotGranted { service, port } => (service, port, false),
+        Backend::Resource { .. } => return Agreement::Unknown(Doubt::ResourceBackend),
+        Backend::Invalid => return Agreement::Unknown(Doubt::InvalidBackend),
+    };
+    let Some(service) = index.service(name) else { return Agreement::Unknown(Doubt::NoSuchService) };
+    if service.external_name.is_some() {
         return Agreement::Unknown(Doubt::ExternalName);
     }
-    let mut same_service = false;
-    let mut same_port = false;
+    let port = service.port(port).map(|port| &port.name);
+    let (mut same_service, mut same_port) = (false, false);
     let mut look = |service: &ObjectName, service_port: &Arc<str>| {
         if service == name {
             same_service = true;
@@ -247,6 +328,7 @@ fn with_backend(decision: &Decision, declared: &Declared<'_>, owner: Option<Owne
         }
     };
     match (same_port, same_service, port) {
+        (_, true, _) if !is_granted => Agreement::No(Contradiction::NotGranted),
         (true, _, _) => Agreement::Yes(because),
         (false, true, None) => Agreement::Unknown(Doubt::NoSuchPort),
         (false, true, Some(_)) => Agreement::No(Contradiction::OtherPort),
@@ -259,21 +341,41 @@ fn without_backend(index: &Index, decision: &Decision, answered: Answered) -> Ag
         Answered::Controller { status } => status,
         Answered::Nobody | Answered::Backend => return Agreement::Unknown(Doubt::NoBackend),
     };
-    if decision.matched == Matched::None {
-        return Agreement::Yes(Because::NoRule);
+    if let Some(why) = decision.doubt {
+        return Agreement::Unknown(Doubt::Rule(why));
+    }
+    let Some(route) = decision.route.as_deref() else { return Agreement::Yes(Because::NoRule) };
+    match &route.target {
+        Target::Redirect(declared) if status == *declared => return Agreement::Yes(Because::Redirect),
+        Target::Respond(declared) if status == *declared => return Agreement::Yes(Because::DeclaredAnswer),
+        Target::Redirect(_) | Target::Respond(_) => return Agreement::Unknown(Doubt::ControllerAnswered),
+        Target::Backends(_) => {}
+    }
+    let kind = route.object.as_ref().map(|object| object.kind);
+    let is_ingress = matches!(kind, None | Some(ObjectKind::Ingress));
+    // Gateway API: "500 status codes MUST be returned for requests that would have otherwise been routed to an invalid
+    // backend"; of gRPC that is the status UNAVAILABLE, in whatever response.
+    let refuses = status == 500 || (kind == Some(ObjectKind::GrpcRoute) && matches!(status, 200 | 503));
+    let is_refused = |backend| matches!(backend, &Backend::NotGranted { .. } | &Backend::Invalid);
+    if refuses && !is_ingress && (route.backends().any(is_refused) || route.backends().next().is_none()) {
+        return Agreement::Yes(Because::NoValidBackend);
     }
     match status {
-        301 | 302 | 303 | 307 | 308 => Agreement::Yes(Because::Redirect),
-        502..=504 => nobody_could_serve(index, decision),
+        status if route.besides.https == Some(status) => Agreement::Yes(Because::Redirect),
+        301 | 302 | 303 | 307 | 308 if is_ingress => Agreement::Yes(Because::Redirect),
+        502..=504 => {
+            let judged = route.backends().map(|backend| nobody_could_serve(index, backend));
+            judged.reduce(better).unwrap_or(Agreement::Unknown(Doubt::InvalidBackend))
+        }
         _ => Agreement::Unknown(Doubt::ControllerAnswered),
     }
 }
 
-fn nobody_could_serve(index: &Index, decision: &Decision) -> Agreement {
-    let declared = decision.route.as_deref().ok_or(Doubt::InvalidBackend).and_then(service);
-    let (name, port) = match declared {
-        Ok(declared) => declared,
-        Err(doubt) => return Agreement::Unknown(doubt),
+fn nobody_could_serve(index: &Index, backend: &Backend) -> Agreement {
+    let (name, port) = match backend {
+        Backend::Service { service, port } | Backend::NotGranted { service, port } => (service, port),
+        Backend::Resource { .. } => return Agreement::Unknown(Doubt::ResourceBackend),
+        Backend::Invalid => return Agreement::Unknown(Doubt::InvalidBackend),
     };
     let Some(service) = index.service(name) else { return Agreement::Unknown(Doubt::NoSuchService) };
     if service.external_name.is_some() {
@@ -286,11 +388,23 @@ fn nobody_could_serve(index: &Index, decision: &Decision) -> Agreement {
     }
 }
 
-fn served(owner: Owner<'_>, declared: &Declared<'_>) -> Served {
+fn served(owner: Owner<'_>, index: &Index, route: Option<&Route>) -> Served {
     // The declared Service and port first, then the declared Service, then any: as many as the address has.
-    let rank = |service: &ObjectName, service_port: &Arc<str>| match declared {
-        Declared::Service { name, port, .. } if *name == service => u8::from(*port != Some(service_port)),
+    let rank_for = |backend: &Backend, service: &ObjectName, service_port: &Arc<str>| match backend {
+        Backend::Service { service: name, port } | Backend::NotGranted { service: name, port }
+            if name == service =>
+        {
+            let declared = index.service(name).and_then(|service| service.port(port));
+            u8::from(declared.map(|port| &port.name) != Some(service_port))
+        }
         _ => 2,
+    };
+    let rank = |service: &ObjectName, service_port: &Arc<str>| {
+        let ranks = route
+            .iter()
+            .flat_map(|route| route.backends())
+            .map(|backend| rank_for(backend, service, service_port));
+        ranks.min().unwrap_or(2)
     };
     let whole = |service: &ServiceAddress, candidates| Served {
         service: Some(service.service.clone()),

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration, and where.
 
+use crate::attribute::routes::Dialect;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -128,6 +129,18 @@ pub enum Problem {
     /// Not a header that says for whom a request is forwarded.
     #[error("{value:?} is not one of X-Forwarded-For, Forwarded, X-Real-IP")]
     NotAForwardingHeader {
+        /// What was given.
+        value: String,
+    },
+    /// Not a controller whose reading of Ingresses is known.
+    #[error("{value:?} is not one of {}", Dialect::ALL.map(Dialect::as_str).join(", "))]
+    NotADialect {
+        /// What was given.
+        value: String,
+    },
+    /// Not a Gateway.
+    #[error("{value:?} is not NAMESPACE/GATEWAY")]
+    NotAGateway {
         /// What was given.
         value: String,
     },

@@ -30,7 +30,7 @@ fn check(text: &str, expected: &str) {
 fn bad_files_are_named_by_file_line_and_key() {
     check(
         "node: n1\nnod: n2\n",
-        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, ingress_class, default_backend, trusted, forwarding_headers, management, query, limits, poll_interval_ms, output_queue, user, log",
+        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, ingress_class, dialect, gateways, strict_prefix_matching, default_backend, trusted, forwarding_headers, management, query, limits, poll_interval_ms, output_queue, user, log",
     );
     check(
         "limits:\n  ring_bytes: 8388608\n  ring: 1\n",
@@ -92,6 +92,11 @@ fn bad_files_are_named_by_file_line_and_key() {
         "auditor.yaml:2: targets[0].cgroup: \"a/b\" must start with a slash",
     );
     check("manifests: nowhere\n", "auditor.yaml:1: manifests: nowhere is not a directory");
+    check("gateways: [web]\n", "auditor.yaml:1: gateways[0]: \"web\" is not NAMESPACE/GATEWAY");
+    check(
+        "dialect: apache\n",
+        "auditor.yaml:1: dialect: \"apache\" is not one of standard, ingress-nginx, f5-nginx, traefik, haproxytech, haproxy-ingress, contour, kong, cilium, istio",
+    );
     check("default_backend: web\n", "auditor.yaml:1: default_backend: \"web\" is not NAMESPACE/SERVICE:PORT");
     check(
         "trusted: [10.0.0.0/8,\n  10.0.0.0/33]\n",
@@ -127,6 +132,9 @@ targets:
   - port: 80
 manifests: objects
 ingress_class: nginx
+dialect: traefik
+gateways: [infra/gw]
+strict_prefix_matching: true
 default_backend: shop/web:http
 trusted: [10.0.0.0/8, '::1']
 forwarding_headers: [Forwarded, x-real-ip]
@@ -164,6 +172,9 @@ log: debug
         ],
         manifests: Some(place.0.path().join("objects")),
         ingress_class: Some("nginx".into()),
+        dialect: Some(Dialect::Traefik),
+        gateways: vec![GatewayRef { namespace: "infra".to_owned(), name: "gw".to_owned() }],
+        strict_prefix_matching: true,
         default_backend: Some(DefaultBackend {
             namespace: "shop".into(),
             service: "web".into(),

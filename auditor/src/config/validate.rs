@@ -7,9 +7,10 @@ use serde_saphyr::{Location, Spanned};
 
 use super::file::{Field, Raw, RawLimits, RawTarget};
 use super::{
-    Config, ConfigError, ControllerLabels, DefaultBackend, Limits, LogLevel, Management, Overrides, Problem,
-    Site,
+    Config, ConfigError, ControllerLabels, DefaultBackend, GatewayRef, Limits, LogLevel, Management,
+    Overrides, Problem, Site,
 };
+use crate::attribute::routes::Dialect;
 use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
 
@@ -48,6 +49,9 @@ pub(super) fn validate(file: &Path, raw: Raw, overrides: Overrides, host_name: &
         targets,
         manifests: check.manifests(overrides.manifests, raw.manifests)?,
         ingress_class: check.text(raw.ingress_class, "ingress_class")?,
+        dialect: check.dialect(raw.dialect)?,
+        gateways: check.plain("gateways", raw.gateways, gateway)?,
+        strict_prefix_matching: raw.strict_prefix_matching.is_some_and(|field| field.value),
         default_backend: check.default_backend(raw.default_backend)?,
         trusted: check.plain("trusted", raw.trusted, |value| {
             value.parse().map_err(|_| Problem::NotANetwork { value })
@@ -187,17 +191,20 @@ impl Checker<'_> {
         let parts = value.split_once('/').and_then(|(namespace, rest)| {
             let (service, port) = rest.split_once(':')?;
             let parts = [namespace, service, port];
-            let is_name = |part: &&str| {
-                !part.is_empty()
-                    && part.len() <= MAX_NAME
-                    && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-            };
-            parts.iter().all(is_name).then(|| parts.map(str::to_owned))
+            parts.iter().all(|part| is_name(part)).then(|| parts.map(str::to_owned))
         });
         match parts {
             Some([namespace, service, port]) => Ok(Some(DefaultBackend { namespace, service, port })),
             None => Err(self.fail("default_backend", referenced)(Problem::NotAService { value })),
         }
+    }
+
+    fn dialect(&self, field: Field<String>) -> Result<Option<Dialect>> {
+        let Some(Spanned { value, referenced, .. }) = field else { return Ok(None) };
+        let named = value.parse().map(Some);
+        named.map_err(|_| {
+            self.fail("dialect", referenced)(Problem::NotADialect { value: value.chars().take(32).collect() })
+        })
     }
 
     fn user(&self, field: Field<u64>) -> Result<u32> {
@@ -291,6 +298,22 @@ fn absolute(value: String) -> std::result::Result<String, Problem> {
 fn forwarding_header(value: String) -> std::result::Result<ForwardingHeader, Problem> {
     let named = ForwardingHeader::ALL.into_iter().find(|header| header.name().eq_ignore_ascii_case(&value));
     named.ok_or_else(|| Problem::NotAForwardingHeader { value: value.chars().take(32).collect() })
+}
+
+fn gateway(value: String) -> std::result::Result<GatewayRef, Problem> {
+    match value.split_once('/') {
+        Some((namespace, name)) if is_name(namespace) && is_name(name) => {
+            Ok(GatewayRef { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err(Problem::NotAGateway { value: value.chars().take(64).collect() }),
+    }
+}
+
+/// A name of a Kubernetes object.
+fn is_name(part: &str) -> bool {
+    !part.is_empty()
+        && part.len() <= MAX_NAME
+        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
 
 fn target_in_form(target: Target) -> std::result::Result<Target, Problem> {

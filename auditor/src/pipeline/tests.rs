@@ -14,6 +14,7 @@ use crate::emit::native;
 mod forged;
 mod losses;
 mod passthrough;
+mod routes;
 mod secure;
 mod walked;
 

@@ -181,7 +181,7 @@ impl Decoder {
         match objects {
             Ok(attribution) => {
                 for problem in attribution.routes.problems() {
-                    warn!(%problem, "A part of an Ingress cannot be used");
+                    warn!(%problem, "A part of an object cannot be used");
                 }
                 self.attribution = Arc::new(attribution);
                 self.workers.iter().for_each(|(_, worker)| worker.set_attribution(&self.attribution));

@@ -187,3 +187,77 @@ fn one_address_of_very_many_services_stays_small() {
     }
     assert_eq!(Index::new(&objects(&yaml)).unusable().beyond_bounds, 2_000 - 256);
 }
+
+/// Objects of the other kinds that an API server would refuse, or that refer to nothing: the rest goes on, and it is said.
+#[test]
+fn nonsense_routes_are_left_out_and_reported() {
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: c, listeners: [{name: l, port: 80, protocol: HTTP}]}\n---\n";
+    let route = |spec: &str| {
+        format!(
+            "{gateway}apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\nspec: {{parentRefs: [{{name: gw}}], {spec}}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: z}}\nspec: {{parentRefs: [{{name: gw}}], hostnames: [good.example], rules: [{{backendRefs: [{{name: good, port: 80}}]}}]}}\n"
+        )
+    };
+    let backend = "backendRefs: [{name: s, port: 80}]";
+    let long = "a".repeat(300);
+    let regex = "(".repeat(2_000) + &")".repeat(2_000);
+    for (spec, problem) in [
+        (format!("hostnames: ['10.0.0.1'], rules: [{{{backend}}}]"), "the host is an address"),
+        (format!("hostnames: ['a.*.b'], rules: [{{{backend}}}]"), "the wildcard is not"),
+        (format!("hostnames: ['{long}'], rules: [{{{backend}}}]"), "the host is too long"),
+        (format!("rules: [{{matches: [{{path: {{value: x}}}}], {backend}}}]"), "the target has no path"),
+        (
+            format!("rules: [{{matches: [{{path: {{type: Fuzzy, value: /}}}}], {backend}}}]"),
+            "the match is not understood",
+        ),
+        (
+            format!(
+                "rules: [{{matches: [{{path: {{type: RegularExpression, value: '{regex}'}}}}], {backend}}}]"
+            ),
+            "the regular expression cannot be read",
+        ),
+        (
+            format!(
+                "rules: [{{matches: [{{path: {{type: RegularExpression, value: '(((a{{0,100}}){{0,100}}){{0,100}})'}}}}], {backend}}}]"
+            ),
+            "the regular expression cannot be read",
+        ),
+        ("rules: [{backendRefs: [{name: s, port: 700000}]}]".to_owned(), "the backend is not valid"),
+        (format!("rules: [{}]", format!("{{{backend}}}, ").repeat(50)), "more rules than 16"),
+        (
+            format!("rules: [{{matches: [{}], {backend}}}]", "{method: GET}, ".repeat(100)),
+            "more matches than 64",
+        ),
+    ] {
+        let routes = routes(&route(&spec));
+        assert!(
+            routes.problems().iter().any(|one| one.to_string().contains(problem)),
+            "{problem}: {:?}",
+            routes.problems()
+        );
+        assert_eq!(service(&decide(&routes, "good.example", "/")), Some("good"), "{problem}");
+    }
+    let dangling = route("rules: []").replace("[{name: gw}], rules", "[{name: gone}], rules");
+    assert!(routes(&dangling).problems()[0].to_string().contains("Gateway default/gone does not exist"));
+}
+
+/// Regular expressions that explode elsewhere take time in proportion to the text, and their memory is bounded.
+#[test]
+fn regular_expressions_do_not_explode() {
+    let annotation = "annotations: {nginx.ingress.kubernetes.io/use-regex: 'true'}";
+    let yaml = ingress("web", &[("a.b", "ImplementationSpecific", "/(a+)+$", "s")])
+        .replace("namespace: shop", &format!("namespace: shop, {annotation}"));
+    let options =
+        Options { dialect: Some(auditor::attribute::routes::Dialect::IngressNginx), ..Options::default() };
+    let routes = Routes::new(&objects(&yaml), &options);
+    let started = std::time::Instant::now();
+    assert_eq!(service(&decide(&routes, "a.b", &format!("/{}b", "a".repeat(60_000)))), None);
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "not exponential");
+    let many: Vec<String> = (0..12_000).map(|number| format!("/x{number}.*")).collect();
+    let paths: Vec<_> =
+        many.iter().map(|path| ("a.b", "ImplementationSpecific", path.as_str(), "s")).collect();
+    let options =
+        Options { dialect: Some(auditor::attribute::routes::Dialect::Cilium), ..Options::default() };
+    let routes = Routes::new(&objects(&ingress("web", &paths)), &options);
+    assert_eq!(routes.problem_count(), 2_000, "beyond the bound");
+    assert!(decide(&routes, "a.b", "/y").doubt.is_some(), "what was left out might match");
+}

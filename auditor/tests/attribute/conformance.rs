@@ -8,24 +8,15 @@ use std::path::PathBuf;
 
 use auditor::attribute::index::Index;
 use auditor::attribute::objects::Objects;
-use auditor::attribute::routes::{Matched, Options, RequestPath, Routes};
+use auditor::attribute::routes::{Matched, Options, Routes};
 use auditor::attribute::verdict::{Answered, Observed, judge};
 
 use super::gherkin::{self, Scenario, Step};
 use super::support;
 
-/// The folder of the features; `None`, said aloud, where it is not at hand.
+/// The folder of the features.
 fn corpus() -> Option<PathBuf> {
-    let root = match std::env::var_os("AUDITOR_CORPORA") {
-        Some(root) => PathBuf::from(root),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora"),
-    };
-    let folder = root.join("ingress-conformance");
-    if !folder.is_dir() {
-        eprintln!("SKIPPED: the Ingress conformance features are not at {}", folder.display());
-        return None;
-    }
-    Some(folder)
+    support::corpora("ingress-conformance")
 }
 
 /// The objects that the given steps create.
@@ -132,7 +123,7 @@ fn load_balancing() {
     objects.slices = backends.slices;
     let (routes, index) = (Routes::new(&objects, &Options::default()), Index::new(&objects));
     let (host, path) = feature.scenarios.first().unwrap().steps.iter().find_map(target).unwrap();
-    let decision = routes.decide(Some(host.as_bytes()), &RequestPath::new(path.as_bytes()));
+    let decision = support::decide(&routes, &host, &path);
     for pod in 0..count {
         let backend = Some(SocketAddr::from(([10, 1, 0, pod], 3000)));
         let verdict = judge(&index, &decision, Observed { backend, answered: Answered::Backend });

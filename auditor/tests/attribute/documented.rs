@@ -289,7 +289,7 @@ fn passthrough_of_ingress_nginx() {
     ];
     let passed = |yaml: &str, name: &str| {
         let routes = routes(yaml);
-        routes.passthrough(name.as_bytes()).map(|route| service_of(route).to_owned())
+        routes.passthrough(name.as_bytes()).route.map(|route| service_of(&route).to_owned())
     };
     let yaml = annotated(ingress("web", paths), "true");
     for (name, expected) in [

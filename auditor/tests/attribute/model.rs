@@ -1,6 +1,6 @@
 //! The table of rules against a model that reads the specification line by line.
 
-use auditor::attribute::routes::{Matched, Reason};
+use auditor::attribute::routes::{Matched, Reason, Request, RequestPath};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -101,6 +101,6 @@ proptest! {
         path in prop::collection::vec(select(b"/.%2eE0a*\x00\xff?#".as_slice()), 0..300),
     ) {
         let routes = routes(&ingress("web", &[("*.a.b", "Prefix", "/a", "s"), ("", "Exact", "/a", "t")]));
-        let _ = routes.decide(Some(&host), &auditor::attribute::routes::RequestPath::new(&path));
+        let _ = routes.decide(&Request::get(Some(&host), &RequestPath::new(&path)));
     }
 }

@@ -1,11 +1,11 @@
 //! Short ways to write objects and to ask for decisions.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use auditor::attribute::manifests;
 use auditor::attribute::objects::Objects;
-use auditor::attribute::routes::{Backend, Decision, Options, RequestPath, Route, Routes};
+use auditor::attribute::routes::{Backend, Decision, Options, Request, RequestPath, Route, Routes};
 
 /// Objects from YAML.
 #[track_caller]
@@ -40,7 +40,7 @@ pub(crate) fn ingress(name: &str, paths: &[(&str, &str, &str, &str)]) -> String 
 
 /// What becomes of a request.
 pub(crate) fn decide(routes: &Routes, host: &str, path: &str) -> Decision {
-    routes.decide(Some(host.as_bytes()), &RequestPath::new(path.as_bytes()))
+    routes.decide(&Request::get(Some(host.as_bytes()), &RequestPath::new(path.as_bytes())))
 }
 
 /// The Service that a request is for.
@@ -50,9 +50,25 @@ pub(crate) fn service(decision: &Decision) -> Option<&str> {
 
 /// The Service of a route.
 pub(crate) fn service_of(route: &Route) -> &str {
-    match &route.backend {
-        Backend::Service { service, .. } => &service.name,
-        Backend::Resource { .. } => "(resource)",
-        Backend::Invalid => "(invalid)",
+    match route.backend() {
+        Some(Backend::Service { service, .. }) => &service.name,
+        Some(Backend::NotGranted { .. }) => "(not granted)",
+        Some(Backend::Resource { .. }) => "(resource)",
+        Some(Backend::Invalid) => "(invalid)",
+        None => "(none or several)",
     }
+}
+
+/// A folder of the corpora; `None`, said aloud, where it is not at hand.
+pub(crate) fn corpora(name: &str) -> Option<PathBuf> {
+    let root = match std::env::var_os("AUDITOR_CORPORA") {
+        Some(root) => PathBuf::from(root),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora"),
+    };
+    let folder = root.join(name);
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: {name} is not at {}", folder.display());
+        return None;
+    }
+    Some(folder)
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,55 +15,127 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::{ManifestError, ParseError};
+use crate::attribute::objects::contour::HttpProxy;
+use crate::attribute::objects::gateway::{
+    Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TlsRoute,
+};
+use crate::attribute::objects::traefik::IngressRoute;
 use crate::attribute::objects::{Ignored, Objects};
 
 /// The longest path of a key in an error, in characters.
 const MAX_KEY: usize = 256;
 
-/// The sorts of objects that matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+/// Declares the kinds that matter: how each is called, in which versions it is understood (the first is the preferred one),
+/// whether it lies in namespaces, and which list of [`Objects`] it goes to.
+macro_rules! kinds {
+    ($( $(#[$doc:meta])* $kind:ident = $name:literal [$($version:literal),+] $namespaced:literal => $list:ident; )*) => {
+        /// The sorts of objects that matter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $( $(#[$doc])* $kind, )*
+        }
+
+        impl Kind {
+            const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// Its name, as manifests write it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( Self::$kind => $name, )*
+                }
+            }
+
+            /// The versions that are understood; the first is the preferred one.
+            #[must_use]
+            pub fn api_versions(self) -> &'static [&'static str] {
+                match self {
+                    $( Self::$kind => &[$($version),+], )*
+                }
+            }
+
+            pub(super) fn namespaced(self) -> bool {
+                match self {
+                    $( Self::$kind => $namespaced, )*
+                }
+            }
+        }
+
+        /// An object that matters.
+        pub(super) enum Object {
+            $( $kind(Box<$kind>), )*
+        }
+
+        impl Object {
+            pub(super) fn kind(&self) -> Kind {
+                match self {
+                    $( Self::$kind(_) => Kind::$kind, )*
+                }
+            }
+
+            pub(super) fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $( Self::$kind(object) => &mut object.metadata, )*
+                }
+            }
+
+            pub(super) fn add_to(self, objects: &mut Objects) {
+                match self {
+                    $( Self::$kind(object) => objects.$list.push(*object), )*
+                }
+            }
+        }
+
+        impl<'de> DeserializeSeed<'de> for ObjectOf {
+            type Value = Object;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object, D::Error> {
+                Ok(match self.0 {
+                    $( Kind::$kind => Object::$kind(Box::deserialize(deserializer)?), )*
+                })
+            }
+        }
+    };
+}
+
+kinds! {
     /// `Ingress` of `networking.k8s.io`.
-    Ingress,
+    Ingress = "Ingress" ["networking.k8s.io/v1"] true => ingresses;
     /// `IngressClass` of `networking.k8s.io`.
-    IngressClass,
+    IngressClass = "IngressClass" ["networking.k8s.io/v1"] false => classes;
     /// `Service` of the core group.
-    Service,
+    Service = "Service" ["v1"] true => services;
     /// `EndpointSlice` of `discovery.k8s.io`.
-    EndpointSlice,
+    EndpointSlice = "EndpointSlice" ["discovery.k8s.io/v1"] true => slices;
     /// `Pod` of the core group.
-    Pod,
+    Pod = "Pod" ["v1"] true => pods;
+    /// `Namespace` of the core group.
+    Namespace = "Namespace" ["v1"] false => namespaces;
+    /// `GatewayClass` of `gateway.networking.k8s.io`.
+    GatewayClass = "GatewayClass"
+        ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"] false => gateway_classes;
+    /// `Gateway` of `gateway.networking.k8s.io`.
+    Gateway = "Gateway" ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"] true => gateways;
+    /// `HTTPRoute` of `gateway.networking.k8s.io`.
+    HttpRoute = "HTTPRoute"
+        ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"] true => http_routes;
+    /// `GRPCRoute` of `gateway.networking.k8s.io`.
+    GrpcRoute = "GRPCRoute"
+        ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"] true => grpc_routes;
+    /// `TLSRoute` of `gateway.networking.k8s.io`.
+    TlsRoute = "TLSRoute"
+        ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3", "gateway.networking.k8s.io/v1alpha2"]
+        true => tls_routes;
+    /// `ReferenceGrant` of `gateway.networking.k8s.io`.
+    ReferenceGrant = "ReferenceGrant"
+        ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"] true => grants;
+    /// `IngressRoute` of `traefik.io`.
+    IngressRoute = "IngressRoute" ["traefik.io/v1alpha1"] true => ingress_routes;
+    /// `HTTPProxy` of `projectcontour.io`.
+    HttpProxy = "HTTPProxy" ["projectcontour.io/v1"] true => http_proxies;
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Ingress, Self::IngressClass, Self::Service, Self::EndpointSlice, Self::Pod];
-
-    /// Its name, as manifests write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "Ingress",
-            Self::IngressClass => "IngressClass",
-            Self::Service => "Service",
-            Self::EndpointSlice => "EndpointSlice",
-            Self::Pod => "Pod",
-        }
-    }
-
-    /// The one version that is understood.
-    #[must_use]
-    pub fn api_version(self) -> &'static str {
-        match self {
-            Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
-            Self::Service | Self::Pod => "v1",
-            Self::EndpointSlice => "discovery.k8s.io/v1",
-        }
-    }
-
-    pub(super) fn namespaced(self) -> bool {
-        self != Self::IngressClass
-    }
-
     pub(super) fn prefix(kind: Option<Self>) -> String {
         kind.map(|kind| format!("{kind} ")).unwrap_or_default()
     }
@@ -71,8 +143,8 @@ impl Kind {
     /// Other groups have kinds of the same name (Knative's `Service`), and Ingress has been in another one.
     fn of(name: &str, api_version: &str) -> Option<Self> {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let kind = Self::ALL.into_iter().find(|kind| kind.name() == name)?;
-        let own = kind.api_version().rsplit_once('/').map_or("", |(group, _)| group);
+        let kind = Self::ALL.iter().copied().find(|kind| kind.name() == name)?;
+        let own = kind.api_versions().first()?.rsplit_once('/').map_or("", |(group, _)| group);
         (group == own || (kind == Self::Ingress && group == "extensions")).then_some(kind)
     }
 }
@@ -80,47 +152,6 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// An object that matters.
-pub(super) enum Object {
-    Ingress(Box<Ingress>),
-    IngressClass(Box<IngressClass>),
-    Service(Box<Service>),
-    EndpointSlice(Box<EndpointSlice>),
-    Pod(Box<Pod>),
-}
-
-impl Object {
-    pub(super) fn kind(&self) -> Kind {
-        match self {
-            Self::Ingress(_) => Kind::Ingress,
-            Self::IngressClass(_) => Kind::IngressClass,
-            Self::Service(_) => Kind::Service,
-            Self::EndpointSlice(_) => Kind::EndpointSlice,
-            Self::Pod(_) => Kind::Pod,
-        }
-    }
-
-    pub(super) fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        match self {
-            Self::Ingress(object) => &mut object.metadata,
-            Self::IngressClass(object) => &mut object.metadata,
-            Self::Service(object) => &mut object.metadata,
-            Self::EndpointSlice(object) => &mut object.metadata,
-            Self::Pod(object) => &mut object.metadata,
-        }
-    }
-
-    pub(super) fn add_to(self, objects: &mut Objects) {
-        match self {
-            Self::Ingress(object) => objects.ingresses.push(*object),
-            Self::IngressClass(object) => objects.classes.push(*object),
-            Self::Service(object) => objects.services.push(*object),
-            Self::EndpointSlice(object) => objects.slices.push(*object),
-            Self::Pod(object) => objects.pods.push(*object),
-        }
     }
 }
 
@@ -204,7 +235,7 @@ pub(super) fn read(
 fn known(file: &Path, line: u64, name: &str, version: &str) -> Result<Option<Kind>, ManifestError> {
     let kind = Kind::of(name, version);
     match kind {
-        Some(kind) if kind.api_version() != version => {
+        Some(kind) if !kind.api_versions().contains(&version) => {
             let version = version.chars().take(MAX_KEY).collect();
             Err(ManifestError::Version { file: file.to_owned(), line, kind, version })
         }
@@ -277,20 +308,6 @@ fn options() -> serde_saphyr::Options {
 
 #[derive(Clone, Copy)]
 struct ObjectOf(Kind);
-
-impl<'de> DeserializeSeed<'de> for ObjectOf {
-    type Value = Object;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object, D::Error> {
-        Ok(match self.0 {
-            Kind::Ingress => Object::Ingress(Box::deserialize(deserializer)?),
-            Kind::IngressClass => Object::IngressClass(Box::deserialize(deserializer)?),
-            Kind::Service => Object::Service(Box::deserialize(deserializer)?),
-            Kind::EndpointSlice => Object::EndpointSlice(Box::deserialize(deserializer)?),
-            Kind::Pod => Object::Pod(Box::deserialize(deserializer)?),
-        })
-    }
-}
 
 /// A list whose items are of these kinds, in order; those without one are skipped.
 struct ListOf<'a>(&'a [Option<Kind>]);

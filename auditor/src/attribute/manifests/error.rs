@@ -70,7 +70,7 @@ pub enum ManifestError {
         kind: Kind,
     },
     /// An object that matters is written in a version that is not understood.
-    #[error("{file}:{line}: {kind} of apiVersion {version:?}; only {supported} is understood", file = file.display(), supported = kind.api_version())]
+    #[error("{file}:{line}: {kind} of apiVersion {version:?}; only {supported} is understood", file = file.display(), supported = kind.api_versions().join(", "))]
     Version {
         /// The file.
         file: PathBuf,

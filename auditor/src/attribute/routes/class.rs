@@ -69,6 +69,11 @@ impl<'o> Classes<'o> {
         field.or_else(|| annotation(ingress)).or(self.default)
     }
 
+    /// The `spec.controller` of an Ingress's class.
+    pub(super) fn controller(&self, ingress: &'o Ingress) -> Option<&'o str> {
+        self.controllers.get(self.of(ingress)?).copied().filter(|controller| !controller.is_empty())
+    }
+
     pub(super) fn served(&self, ingress: &'o Ingress, filter: &ClassFilter) -> Served {
         let Some(name) = self.of(ingress) else {
             return if filter.require_class { Served::No } else { Served::Yes };

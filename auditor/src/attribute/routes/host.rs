@@ -75,6 +75,43 @@ impl RuleHost {
     }
 }
 
+impl RuleHost {
+    /// Whether a request's host is this one, where a wildcard stands for any number of labels (Gateway API).
+    pub(super) fn covers(&self, host: &RequestHost) -> bool {
+        match self {
+            Self::Exact(name) => host.name() == name,
+            Self::Wildcard(name) => host.parents().any(|parent| parent == name),
+            Self::Any => true,
+        }
+    }
+
+    /// What both stand for, where a wildcard stands for any number of labels (Gateway API).
+    pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
+        let below = |name: &str, wildcard: &str| {
+            name.strip_suffix(wildcard).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        };
+        match (self, other) {
+            (Self::Any, host) | (host, Self::Any) => Some(host.clone()),
+            (Self::Exact(one), Self::Exact(two)) => (one == two).then(|| self.clone()),
+            (exact @ Self::Exact(name), Self::Wildcard(wildcard))
+            | (Self::Wildcard(wildcard), exact @ Self::Exact(name)) => {
+                below(name, wildcard).then(|| exact.clone())
+            }
+            (Self::Wildcard(one), Self::Wildcard(two)) if one == two || below(one, two) => Some(self.clone()),
+            (Self::Wildcard(one), Self::Wildcard(two)) => below(two, one).then(|| other.clone()),
+        }
+    }
+
+    /// Characters of an exact name, and of any name, as precedence counts them.
+    pub(super) fn specificity(&self) -> (usize, usize) {
+        match self {
+            Self::Exact(name) => (name.len(), name.len()),
+            Self::Wildcard(name) => (0, name.len() + 2),
+            Self::Any => (0, 0),
+        }
+    }
+}
+
 /// The host of a request, in the form that is compared.
 pub(super) struct RequestHost {
     buffer: [u8; MAX_HOST],
@@ -118,6 +155,15 @@ impl RequestHost {
             .split_once('.')
             .filter(|(label, parent)| !label.is_empty() && !parent.is_empty())
             .map(|(_, parent)| parent)
+    }
+}
+
+impl RequestHost {
+    /// What follows each label, the longest first: what a wildcard for several labels might be written for.
+    pub(super) fn parents(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(self.parent(), |name| {
+            name.split_once('.').map(|(_, parent)| parent).filter(|parent| !parent.is_empty())
+        })
     }
 }
 

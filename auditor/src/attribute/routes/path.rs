@@ -148,6 +148,33 @@ fn decode(raw: &[u8], lenient: bool) -> Result<Vec<u8>, BadPath> {
     Ok(decoded)
 }
 
+/// A name or value of a query: percent-encoding decoded once, `+` is a space; a `%` that begins no escape stands for itself
+/// (WHATWG URL, 5.1).
+pub(super) fn decode_form(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let spaced: Vec<u8> = raw.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(unescape(&spaced))
+}
+
+fn unescape(raw: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&first, after)) = rest.split_first() {
+        let escape = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                hex(*high).zip(hex(*low)).map(|(high, low)| (high << 4 | low, after))
+            }
+            _ => None,
+        };
+        let (byte, after) = escape.unwrap_or((first, after));
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
 fn hex(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -1,23 +1,22 @@
-//! What in the Ingresses cannot be used. None of it stops the rest: an API server refuses most of it, manifests may hold it.
+//! What in the objects cannot be used. None of it stops the rest: an API server refuses most of it, manifests may hold it.
 
 use std::fmt;
-use std::sync::Arc;
 
-use super::{BadHost, BadPath};
+use super::{BadHost, BadPath, ObjectKind, ObjectRef, RuleError};
 use crate::attribute::objects::ObjectName;
 
 /// How many problems are kept; all are counted.
 pub const MAX_PROBLEMS: usize = 1_000;
 
-/// Something in an Ingress that cannot be used.
+/// Something in an object that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Which Ingress.
-    pub ingress: ObjectName,
-    /// Which of its `spec.rules`, from 0.
+    /// Which object.
+    pub object: ObjectRef,
+    /// Which of its rules, from 0.
     pub rule: Option<usize>,
-    /// Which of the rule's `http.paths`, from 0.
-    pub path: Option<usize>,
+    /// Which part of the rule, from 0: of its paths, or of its matches.
+    pub part: Option<usize>,
     /// What is wrong.
     pub kind: ProblemKind,
 }
@@ -46,6 +45,59 @@ pub enum ProblemKind {
     /// An `ImplementationSpecific` path that looks like a regular expression, and is matched literally.
     #[error("the path looks like a pattern and is matched literally")]
     Pattern,
+    /// A regular expression of which cannot be told what it matches: it does not compile, is too large, or is of another
+    /// engine. Decisions that depend on it are uncertain.
+    #[error("the regular expression cannot be read")]
+    Unreadable,
+    /// More regular expressions than are kept. Decisions that depend on them are uncertain.
+    #[error("too many regular expressions")]
+    TooManyPatterns,
+    /// It refers to an object that does not exist; the rule, or the attachment, is left out.
+    #[error("{kind} {name} does not exist")]
+    Dangling {
+        /// Of which kind.
+        kind: &'static str,
+        /// Which.
+        name: ObjectName,
+    },
+    /// No listener of what it refers to lets it attach.
+    #[error("no listener of Gateway {gateway} takes it")]
+    NotAllowed {
+        /// The Gateway.
+        gateway: ObjectName,
+    },
+    /// It has a host that another kind of route of the same listener has, which came first.
+    #[error("the host belongs to {by}")]
+    HostTaken {
+        /// Whose it is.
+        by: ObjectRef,
+    },
+    /// It refers to an object in another namespace, and nothing there grants it: the controller answers 500.
+    #[error("no ReferenceGrant allows {service}")]
+    NotGranted {
+        /// The Service.
+        service: ObjectName,
+    },
+    /// A match of a sort that is not understood here. Decisions that depend on it are uncertain.
+    #[error("the match is not understood")]
+    Match,
+    /// A rule of Traefik's language that is none; it is left out.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// An `HTTPProxy` includes itself, by others or not; the include is left out.
+    #[error("it is included by {by}, which it includes")]
+    Cycle {
+        /// What includes it.
+        by: ObjectRef,
+    },
+    /// More of them than are read; the rest is left out.
+    #[error("more {what} than {limit}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A backend without a Service and a resource, with both, or with no valid port. It takes its requests nevertheless.
     #[error("the backend is not valid")]
     Backend,
@@ -53,20 +105,46 @@ pub enum ProblemKind {
     #[error("the path belongs to {by}")]
     Shadowed {
         /// Whose rule that is.
-        by: ObjectName,
+        by: ObjectRef,
     },
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ingress {}", self.ingress)?;
+        write!(f, "{}", self.object)?;
         if let Some(rule) = self.rule {
             write!(f, " rules[{rule}]")?;
         }
-        if let Some(path) = self.path {
-            write!(f, " paths[{path}]")?;
+        if let Some(part) = self.part {
+            let parts = if self.object.kind == ObjectKind::Ingress { "paths" } else { "matches" };
+            write!(f, " {parts}[{part}]")?;
         }
         write!(f, ": {}", self.kind)
+    }
+}
+
+/// A place in an object.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'o> {
+    pub(super) object: &'o ObjectRef,
+    pub(super) rule: Option<usize>,
+    pub(super) part: Option<usize>,
+}
+
+impl<'o> Place<'o> {
+    /// The whole object.
+    pub(super) fn whole(object: &'o ObjectRef) -> Self {
+        Self { object, rule: None, part: None }
+    }
+
+    /// One of its rules.
+    pub(super) fn rule(self, rule: usize) -> Self {
+        Self { rule: Some(rule), ..self }
+    }
+
+    /// One part of its rule.
+    pub(super) fn part(self, part: usize) -> Self {
+        Self { part: Some(part), ..self }
     }
 }
 
@@ -78,18 +156,11 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    pub(super) fn add(
-        &mut self,
-        ingress: &ObjectName,
-        rule: Option<usize>,
-        path: Option<usize>,
-        kind: ProblemKind,
-    ) {
+    pub(super) fn add(&mut self, place: Place<'_>, kind: ProblemKind) {
         self.count += 1;
         if self.kept.len() < MAX_PROBLEMS {
-            let ingress =
-                ObjectName { namespace: Arc::clone(&ingress.namespace), name: Arc::clone(&ingress.name) };
-            self.kept.push(Problem { ingress, rule, path, kind });
+            let Place { object, rule, part } = place;
+            self.kept.push(Problem { object: object.clone(), rule, part, kind });
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Builder, client};
-use crate::attribute::routes::{Decision, Matched, Reason};
 use crate::attribute::verdict::{self, Agreement, Answered, Observed};
 use crate::capture::record::{Direction, How, Nanos, Totals};
 use crate::decode::http1::malformed::Malformed;
@@ -139,13 +138,7 @@ impl Builder {
     fn passthrough(&mut self, party: &Party) -> Option<Passthrough> {
         let address = party.passed?;
         let name = party.tls.as_deref().and_then(|facts| facts.server_name.as_deref()).unwrap_or_default();
-        let decision = match self.attribution.routes.passthrough(name) {
-            Some(route) => {
-                let route = Some(Arc::clone(route));
-                Decision { matched: Matched::Rule, reason: Reason::PrefixPath, route }
-            }
-            None => Decision { matched: Matched::None, reason: Reason::NoHost, route: None },
-        };
+        let decision = self.attribution.routes.passthrough(name);
         let observed = Observed { backend: Some(address), answered: Answered::Backend };
         let verdict =
             self.attribution.known.then(|| verdict::judge(&self.attribution.index, &decision, observed));

@@ -4,13 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Builder, client, message, tls};
-use crate::attribute::routes::RequestPath;
+use crate::attribute::routes::{Listener, Request, RequestPath};
 use crate::attribute::verdict::{Agreement, Answered, Observed, Served, Verdict, judge};
 use crate::decode::http1::exchange::{Exchange, Outcome as Ended};
 use crate::decode::http1::head::Head;
 use crate::decode::legs::{self, Attempt, Party, Purpose};
 use crate::emit::model::http::{Agrees, AnsweredBy, Backend, HttpRequest, Join, Outcome, Role, Route};
 use crate::emit::model::{Count, Event, Kind, Observation, Text};
+
+/// What should have served a request, and whether it did.
+#[derive(Default)]
+struct Judged {
+    route: Option<Arc<Route>>,
+    verdict: Option<Verdict>,
+    note: Option<String>,
+}
 
 impl Builder {
     pub(super) fn request(&mut self, party: &Party, exchange: &Exchange, attempts: &[Attempt]) -> Event {
@@ -23,12 +31,8 @@ impl Builder {
         observation.notes.extend(notes);
         observation.notes.extend(tls::sni_differs(party.tls.as_deref(), head));
         add_missing(&mut observation, attempts);
-        let (route, verdict) = self.judge(head, status, answered_by, answering);
-        if let Some(verdict) =
-            verdict.as_ref().filter(|verdict| !matches!(verdict.agreement, Agreement::Yes(_)))
-        {
-            observation.notes.push(Text::new(&format!("route: {}", verdict.agreement.reason())));
-        }
+        let Judged { route, verdict, note } = self.judge(party, head, status, answered_by, answering);
+        observation.notes.extend(note.map(|note| Text::new(&note)));
         let body = HttpRequest {
             client,
             tls: self.certificates.facts(party),
@@ -56,18 +60,35 @@ impl Builder {
     /// What should have served the request, and whether it did; nothing where no objects are known.
     fn judge(
         &mut self,
+        party: &Party,
         head: Option<&Head>,
         status: Option<u16>,
         answered_by: AnsweredBy,
         answering: Option<&Attempt>,
-    ) -> (Option<Arc<Route>>, Option<Verdict>) {
-        let Some(head) = head.filter(|_| self.attribution.known) else { return (None, None) };
+    ) -> Judged {
+        let Some(head) = head.filter(|_| self.attribution.known) else { return Judged::default() };
         // A path or host that is not known is not one that is not there.
         if !head.is_whole() && (head.target().is_empty() || head.authority().is_none()) {
-            return (None, None);
+            return Judged::default();
         }
         let path = RequestPath::new(head.target());
-        let decision = self.attribution.routes.decide(head.authority().as_deref(), &path);
+        let authority = head.authority();
+        let decision = self.attribution.routes.decide(&Request {
+            host: authority.as_deref(),
+            path: &path,
+            method: head.method(),
+            query: head.query(),
+            fields: head,
+            listener: Listener {
+                tls: Some(party.tls.is_some()),
+                port: Some(party.tuple.local.port()),
+                server_name: party.tls.as_deref().and_then(|facts| facts.server_name.as_deref()),
+            },
+            // As controllers see it that are set up for the PROXY protocol; whether the header is believed is another matter.
+            client: Some(
+                party.proxied.as_ref().and_then(|header| header.source()).unwrap_or(party.tuple.remote).ip(),
+            ),
+        });
         let observed = Observed {
             backend: answering.map(|attempt| wire_address(&attempt.party)),
             answered: match (answered_by, status) {
@@ -77,7 +98,8 @@ impl Builder {
             },
         };
         let verdict = judge(&self.attribution.index, &decision, observed);
-        (Some(self.routes.get(&decision)), Some(verdict))
+        let note = verdict.note(&decision, observed.backend);
+        Judged { route: Some(self.routes.get(&decision)), verdict: Some(verdict), note }
     }
 
     fn role(&self, party: &Party, head: Option<&Head>) -> Role {

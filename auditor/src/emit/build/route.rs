@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::attribute::objects::ObjectName;
 use crate::attribute::routes::{Backend, Decision, Matched as Found, PathType as Kind, Route as Rule};
 use crate::emit::model::Text;
 use crate::emit::model::http::{Matched, PathType, Route};
@@ -45,21 +44,25 @@ impl RouteCache {
 
 fn make(rule: &Rule, is_rule: bool) -> Route {
     let text = |text: &Arc<str>| Text::shared(Arc::clone(text));
-    let ingress = rule.ingress.as_ref();
-    let (service, port) = match &rule.backend {
-        Backend::Service { service, port } => (Some(service), Some(Text::new(&port.to_string()))),
-        Backend::Resource { .. } | Backend::Invalid => (None, None),
+    let object = rule.object.as_ref();
+    // Of several backends none is the declared one: which of them served, the backend tells.
+    let (service, port) = match rule.backend() {
+        Some(Backend::Service { service, port } | Backend::NotGranted { service, port }) => {
+            (Some(service), Some(Text::new(&port.to_string())))
+        }
+        Some(Backend::Resource { .. } | Backend::Invalid) | None => (None, None),
     };
     Route {
-        kind: ingress.map(|_| Text::from_static("Ingress")),
-        namespace: ingress.map(|ObjectName { namespace, .. }| text(namespace)),
-        name: ingress.map(|ObjectName { name, .. }| text(name)),
+        kind: object.map(|object| Text::from_static(object.kind.as_str())),
+        namespace: object.map(|object| text(&object.name.namespace)),
+        name: object.map(|object| text(&object.name.name)),
         host: rule.host.as_ref().map(text),
         path: rule.path.as_ref().map(text),
         path_type: rule.path_type.map(|kind| match kind {
             Kind::Exact => PathType::Exact,
             Kind::Prefix => PathType::Prefix,
             Kind::ImplementationSpecific => PathType::ImplementationSpecific,
+            Kind::RegularExpression => PathType::RegularExpression,
         }),
         service: service.map(|service| text(&service.name)),
         port,

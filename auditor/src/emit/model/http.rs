@@ -228,13 +228,13 @@ pub struct Route {
     pub namespace: Option<Text>,
     /// Name of the object.
     pub name: Option<Text>,
-    /// Host of the rule; null where the rule is for every host.
+    /// Host of the rule; null where the rule is for every host, or asks for hosts otherwise.
     pub host: Option<Text>,
-    /// Path of the rule.
+    /// Path of the rule; null where it asks for none, or for several.
     pub path: Option<Text>,
     /// How the rule's path is compared.
     pub path_type: Option<PathType>,
-    /// The Service that the rule names.
+    /// The Service that the rule names; null where it names several, or where the controller answers itself.
     pub service: Option<Text>,
     /// The Service's port as the rule names it: a name, or a number in decimal.
     pub port: Option<Text>,
@@ -259,11 +259,11 @@ pub enum Matched {
 pub enum PathType {
     /// The whole path.
     Exact,
-    /// Element by element, from the start (Ingress; `PathPrefix` of Gateway API).
+    /// From the start: element by element (Ingress; `PathPrefix` of Gateway API), or as the controller's own kinds say.
     Prefix,
     /// As the controller pleases.
     ImplementationSpecific,
-    /// A regular expression (Gateway API, and controllers that offer it).
+    /// A regular expression.
     RegularExpression,
 }
 

@@ -18,14 +18,14 @@ fn tuple(how: How) -> Tuple {
 }
 
 /// What a connection has carried, each way.
-struct Leg {
+pub(super) struct Leg {
     id: ConnectionId,
     how: How,
     offsets: [u64; 2],
 }
 
 impl Rig {
-    fn leg(&mut self, id: u64, how: How) -> Leg {
+    pub(super) fn leg(&mut self, id: u64, how: How) -> Leg {
         self.time += 1;
         let (id, time) = (ConnectionId(id), self.time);
         let (first, start) = ([0; 2], [0; 2]);
@@ -34,7 +34,7 @@ impl Rig {
     }
 
     /// Bytes of the client's, or for it.
-    fn carry(&mut self, leg: &mut Leg, from_client: bool, bytes: &[u8]) {
+    pub(super) fn carry(&mut self, leg: &mut Leg, from_client: bool, bytes: &[u8]) {
         let ingress = from_client == (leg.how == How::Passive);
         let direction = if ingress { Direction::Ingress } else { Direction::Egress };
         (self.id, self.offsets) = (leg.id, leg.offsets);
@@ -51,7 +51,7 @@ impl Rig {
         }
     }
 
-    fn close(&mut self, leg: &Leg) {
+    pub(super) fn close(&mut self, leg: &Leg) {
         (self.id, self.offsets) = (leg.id, leg.offsets);
         self.closed(false);
     }
