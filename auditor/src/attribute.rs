@@ -6,6 +6,7 @@
 //! Everything but [`manifests`] is pure. [`routes::Routes`] and [`index::Index`] are built once and never change: a reload
 //! builds new ones beside the old, so that a request is judged by one consistent state.
 
+pub mod controllers;
 pub mod index;
 pub mod manifests;
 pub mod objects;
