@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
@@ -77,6 +76,11 @@ impl ApiServer {
     /// Serves another kind, as if its CRD had been installed.
     pub fn serve(&self, resource: Resource) {
         self.shared.change(|state| state.serve(resource));
+    }
+
+    /// Serves a kind no longer, as if its CRD had been removed, with all of its objects.
+    pub fn unserve(&self, plural: &str) {
+        self.shared.change(|state| state.unserve(plural));
     }
 
     /// Lets whoever shows `token` do what `rules` allow, and nothing else.
@@ -151,14 +155,6 @@ impl ApiServer {
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.read(|state| state.asked.clone())
-    }
-
-    /// Waits until `enough` of the requests up to now.
-    ///
-    /// # Errors
-    /// Not within `limit`.
-    pub fn wait_asked(&self, what: &str, limit: Duration, enough: impl Fn(&[Asked]) -> bool) -> Result<()> {
-        crate::wait::until(what, limit, || Ok(self.shared.read(|state| enough(&state.asked)).then_some(())))
     }
 
     /// Watches that are open now, by resource.

@@ -17,12 +17,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use serde::{Deserialize, Serialize};
 
-use super::routes::ClassFilter;
+pub use class::Classes;
 pub use kind::ControllerKind;
 
+/// The longest name that an object may have (RFC 1123 subdomains,
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>), in bytes.
+const MAX_NAME: usize = 253;
+
 /// The annotation of a static pod's mirror that holds the name which the kubelet gives its cgroup: for a pod that the API
-/// server did not make, the uid is the hash of its manifest (kubernetes, pkg/kubelet/types/pod_update.go,
-/// `ConfigHashAnnotationKey`; pkg/kubelet/config/common.go, `applyDefaults`).
+/// server did not make, the uid is the hash of its manifest (kubernetes, `pkg/kubelet/types/pod_update.go`,
+/// `ConfigHashAnnotationKey`; `pkg/kubelet/config/common.go`, `applyDefaults`).
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// The annotation that makes a pod a mirror (`ConfigMirrorAnnotationKey`).
 const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
@@ -30,7 +34,7 @@ const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// A pod that carries ingress traffic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Controller {
     /// The product.
     pub kind: ControllerKind,
@@ -45,7 +49,7 @@ pub struct Controller {
     /// The Gateway that it was made for, in its own namespace.
     pub gateway: Option<String>,
     /// Which Ingresses it serves.
-    pub classes: ClassFilter,
+    pub classes: Classes,
 }
 
 /// Pods that the configuration names.
@@ -83,14 +87,15 @@ pub fn recognise(pod: &Pod, named: &[Named]) -> Option<Controller> {
         None if is_of_job(pod) => return None,
         None => signs::recognise(pod, spec)?,
     };
+    let short = |name: &String| name.len() <= MAX_NAME;
     let label = |key: &str| pod.metadata.labels.as_ref()?.get(key).cloned();
     Some(Controller {
         kind,
-        namespace: pod.metadata.namespace.clone()?,
-        pod: pod.metadata.name.clone()?,
-        uid: cgroup_uid(pod)?,
-        container: container.map(|container| container.name.clone()),
-        gateway: label(GATEWAY_NAME),
+        namespace: pod.metadata.namespace.clone().filter(short)?,
+        pod: pod.metadata.name.clone().filter(short)?,
+        uid: cgroup_uid(pod).filter(short)?,
+        container: container.map(|container| container.name.clone()).filter(short),
+        gateway: label(GATEWAY_NAME).filter(short),
         classes: class::classes(kind, container.map(words).unwrap_or_default().as_slice()),
     })
 }

@@ -144,6 +144,18 @@ impl State {
         self.resources.push(resource);
     }
 
+    pub(super) fn unserve(&mut self, plural: &str) {
+        let Some(place) = self.resources.iter().position(|known| known.plural == plural) else { return };
+        let resource = self.resources.remove(place);
+        let name = resource.name();
+        let keys: Vec<Key> = self.objects.keys().filter(|key| key.0 == name).cloned().collect();
+        for (_, namespace, of) in keys {
+            // It is there: it was listed just now.
+            let _ = self.delete(&resource, Some(&namespace), &of);
+        }
+        self.close_watches();
+    }
+
     pub(super) fn resource(&self, group: &str, version: &str, plural: &str) -> Option<&Resource> {
         let is_it = |resource: &&Resource| {
             (resource.group.as_str(), resource.version.as_str(), resource.plural.as_str())

@@ -35,8 +35,8 @@ kinds! {
     NginxIngress = "nginx-ingress", "F5's, with nginx.", ["nginx.org/ingress-controller"];
     NginxGatewayFabric = "nginx-gateway-fabric", "F5's for Gateway API.", ["gateway.nginx.org/nginx-gateway-controller"];
     Traefik = "traefik", "Traefik.", ["traefik.io/ingress-controller", "traefik.io/gateway-controller"];
-    HaproxyTech = "haproxytech", "HAProxy Technologies'.", ["haproxy.org/ingress-controller"];
-    HaproxyIngress = "haproxy-ingress", "The community's, with HAProxy.", ["haproxy-ingress.github.io/controller"];
+    HaproxyTech = "haproxytech", "The one of `HAProxy` Technologies.", ["haproxy.org/ingress-controller"];
+    HaproxyIngress = "haproxy-ingress", "The community's, with `HAProxy`.", ["haproxy-ingress.github.io/controller"];
     Contour = "contour", "Contour's Envoy.", ["projectcontour.io/gateway-controller"];
     EnvoyGateway = "envoy-gateway", "Envoy Gateway's Envoy.", ["gateway.envoyproxy.io/gatewayclass-controller"];
     Istio = "istio", "Istio's gateways.", ["istio.io/ingress-controller", "istio.io/gateway-controller"];

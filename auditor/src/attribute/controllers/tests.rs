@@ -357,7 +357,7 @@ fn classes_by_the_command_line() {
     fn check(kind: ControllerKind, words: &str, names: &[&str], controllers: &[&str], require_class: bool) {
         let words: Vec<&str> = words.split_whitespace().collect();
         let own = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        let expected = ClassFilter { names: own(names), controllers: own(controllers), require_class };
+        let expected = Classes { names: own(names), controllers: own(controllers), require_class };
         assert_eq!(class::classes(kind, &words), expected, "{words:?}");
     }
     let nginx = ControllerKind::IngressNginx;

@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::error::{ManifestError, ParseError};
 use crate::attribute::objects::{Ignored, Objects};
@@ -21,7 +21,7 @@ use crate::attribute::objects::{Ignored, Objects};
 const MAX_KEY: usize = 256;
 
 /// The sorts of objects that matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// `Ingress` of `networking.k8s.io`.
     Ingress,
@@ -36,7 +36,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Ingress, Self::IngressClass, Self::Service, Self::EndpointSlice, Self::Pod];
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Ingress, Self::IngressClass, Self::Service, Self::EndpointSlice, Self::Pod];
 
     /// Its name, as manifests write it.
     #[must_use]
@@ -60,7 +62,9 @@ impl Kind {
         }
     }
 
-    pub(super) fn namespaced(self) -> bool {
+    /// Whether its objects belong to namespaces.
+    #[must_use]
+    pub fn namespaced(self) -> bool {
         self != Self::IngressClass
     }
 
@@ -84,7 +88,7 @@ impl fmt::Display for Kind {
 }
 
 /// An object that matters.
-pub(super) enum Object {
+pub(in crate::attribute) enum Object {
     Ingress(Box<Ingress>),
     IngressClass(Box<IngressClass>),
     Service(Box<Service>),
@@ -93,6 +97,11 @@ pub(super) enum Object {
 }
 
 impl Object {
+    /// An object of this kind from JSON that does not say the kind itself.
+    pub(in crate::attribute) fn from_json(kind: Kind, text: &str) -> serde_json::Result<Self> {
+        ObjectOf(kind).deserialize(&mut serde_json::Deserializer::from_str(text))
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Ingress(_) => Kind::Ingress,
