@@ -56,6 +56,8 @@ pub enum News {
         /// Its uid, as it was found with.
         uid: String,
     },
+    /// Every controller that there is has been told.
+    Complete,
     /// An object has changed.
     Change(Change),
     /// A resource cannot be watched; or can again, without a problem.
@@ -187,7 +189,7 @@ impl Reader<Pod> for Own {
                         return false;
                     }
                 }
-                return self.follow().await;
+                return self.tell(News::Complete).await && self.follow().await;
             }
             // Every cluster has pods: this is another server, or one that is not whole yet.
             Step::Unserved => {}

@@ -21,6 +21,7 @@ async fn a_node_without_a_controller_asks_for_its_own_pods_and_nothing_else() {
     cluster.put(Kind::Ingress, "i", "x").await;
     let before = cluster.server().asked().len();
     let mut watcher = Watcher::start(&cluster, fast());
+    watcher.until("the list", |watcher| watcher.complete).await;
     // Until the second watch: one has come to its end, and all that there is was told before.
     let watches = |all: &[Asked]| all.iter().filter(|asked| asked.verb == Verb::Watch).count();
     cluster.asked_until("two watches", |all| watches(all) >= 2).await;

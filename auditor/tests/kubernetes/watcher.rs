@@ -41,6 +41,8 @@ pub(crate) struct Watcher {
     pub(crate) told: Vec<(String, Option<Problem>)>,
     /// Objects that were refused.
     pub(crate) refused: usize,
+    /// All controllers have been told.
+    pub(crate) complete: bool,
 }
 
 impl Watcher {
@@ -61,6 +63,7 @@ impl Watcher {
             problems: BTreeMap::new(),
             told: Vec::new(),
             refused: 0,
+            complete: false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Watcher {
             News::Lost { uid } => {
                 self.controllers.remove(&uid).unwrap();
             }
+            News::Complete => self.complete = true,
             News::Change(change) => {
                 self.refused += usize::from(matches!(self.store.apply(change), Applied::Refused(_)));
             }

@@ -1,5 +1,8 @@
 //! Who may do what: the rules of a role.
 
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use serde::Deserialize;
 
 use super::path::Verb;
@@ -20,7 +23,28 @@ struct Rule {
     verbs: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct Object {
+    kind: String,
+    #[serde(default)]
+    rules: Rules,
+}
+
 impl Rules {
+    /// Those of the `ClusterRole` in a manifest.
+    ///
+    /// # Errors
+    /// It cannot be read, or has none or several.
+    pub fn read(manifest: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(manifest)?;
+        let objects: Vec<Object> = serde_saphyr::from_multiple(&text)?;
+        let mut roles = objects.into_iter().filter(|object| object.kind == "ClusterRole");
+        match (roles.next(), roles.next()) {
+            (Some(role), None) => Ok(role.rules),
+            _ => bail!("{} has no ClusterRole, or several", manifest.display()),
+        }
+    }
+
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
