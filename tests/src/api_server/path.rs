@@ -111,9 +111,12 @@ fn decode(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Group, version, plural; namespace and name.
+    type Expected<'a> = ([&'a str; 3], [Option<&'a str>; 2]);
+
     #[track_caller]
-    fn check(path: &str, expected: Option<(&str, &str, &str, Option<&str>, Option<&str>)>) {
-        let expected = expected.map(|(group, version, plural, namespace, name)| Place::Objects {
+    fn check(path: &str, expected: Option<Expected<'_>>) {
+        let expected = expected.map(|([group, version, plural], [namespace, name])| Place::Objects {
             group: group.to_owned(),
             version: version.to_owned(),
             plural: plural.to_owned(),
@@ -125,10 +128,10 @@ mod tests {
 
     #[test]
     fn paths() {
-        check("/api/v1/pods", Some(("", "v1", "pods", None, None)));
-        check("/api/v1/namespaces/a/pods/b", Some(("", "v1", "pods", Some("a"), Some("b"))));
-        check("/api/v1/namespaces/a", Some(("", "v1", "namespaces", None, Some("a"))));
-        let ingresses = ("networking.k8s.io", "v1", "ingresses", Some("a"), None);
+        check("/api/v1/pods", Some((["", "v1", "pods"], [None, None])));
+        check("/api/v1/namespaces/a/pods/b", Some((["", "v1", "pods"], [Some("a"), Some("b")])));
+        check("/api/v1/namespaces/a", Some((["", "v1", "namespaces"], [None, Some("a")])));
+        let ingresses = (["networking.k8s.io", "v1", "ingresses"], [Some("a"), None]);
         check("/apis/networking.k8s.io/v1/namespaces/a/ingresses", Some(ingresses));
         check("/", None);
         check("/api/v1/namespaces/a/pods/b/log", None);

@@ -337,7 +337,7 @@ fn pods_that_the_configuration_names() {
     assert_eq!(kind(named(&[], None)), None);
 }
 
-/// kubernetes, pkg/kubelet/config/common.go and pkg/kubelet/pod/mirror_client.go: the mirror's own uid names no cgroup.
+/// kubernetes, `pkg/kubelet/config/common.go` and `pkg/kubelet/pod/mirror_client.go`: the mirror's own uid names no cgroup.
 #[test]
 fn static_pods_have_another_uid() {
     let uid = |annotations: Value| {
