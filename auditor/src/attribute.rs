@@ -16,13 +16,15 @@ pub mod store;
 pub mod verdict;
 pub mod watch;
 
+use std::sync::Arc;
+
 /// The objects of one moment, ready to judge requests by.
 #[derive(Debug)]
 pub struct Attribution {
-    /// The rules.
-    pub routes: routes::Routes,
-    /// Services, endpoints and pods.
-    pub index: index::Index,
+    /// The rules. Shared by those states in which they are the same.
+    pub routes: Arc<routes::Routes>,
+    /// Services, endpoints and pods. Likewise.
+    pub index: Arc<index::Index>,
     /// Whether any objects are known; without, nothing is said of routes.
     pub known: bool,
 }
@@ -31,7 +33,8 @@ impl Attribution {
     /// Of these objects.
     #[must_use]
     pub fn new(objects: &objects::Objects, options: &routes::Options) -> Self {
-        Self { routes: routes::Routes::new(objects, options), index: index::Index::new(objects), known: true }
+        let routes = Arc::new(routes::Routes::new(objects, options));
+        Self { routes, index: Arc::new(index::Index::new(objects)), known: true }
     }
 
     /// Without objects.

@@ -22,6 +22,9 @@ pub const MAX_OBJECT_BYTES: usize = 1 << 20;
 /// Without these it cannot be said which rule applies, or whether anybody could have answered.
 const NEEDED: [Kind; 4] = [Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice];
 
+/// What decides about routes, and nothing else.
+const ROUTES: [Kind; 2] = [Kind::Ingress, Kind::IngressClass];
+
 /// What has become of the objects of a kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +53,15 @@ pub enum Change {
     Unserved(Kind),
     /// The kind is not watched any more: nothing is known of it.
     Unwatched(Kind),
+}
+
+impl Change {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Begun(kind) | Self::Listed(kind) | Self::Unserved(kind) | Self::Unwatched(kind) => *kind,
+            Self::Is { kind, .. } | Self::Gone { kind, .. } => *kind,
+        }
+    }
 }
 
 /// The name of an object.
@@ -117,7 +129,17 @@ pub struct Store {
     kinds: BTreeMap<Kind, OfKind>,
     count: usize,
     bytes: u64,
+    changed: Changed,
     hasher: foldhash::fast::RandomState,
+}
+
+/// What is another than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// What rules are made of.
+    pub routes: bool,
+    /// What tells whose an address is.
+    pub backends: bool,
 }
 
 /// What is known of a kind.
@@ -150,6 +172,17 @@ struct Place {
 impl Store {
     /// Takes a change.
     pub fn apply(&mut self, change: Change) -> Applied {
+        let kind = change.kind();
+        let applied = self.take(change);
+        if applied != Applied::Same {
+            let is_route = ROUTES.contains(&kind);
+            self.changed.routes |= is_route;
+            self.changed.backends |= !is_route;
+        }
+        applied
+    }
+
+    fn take(&mut self, change: Change) -> Applied {
         match change {
             Change::Begun(kind) => {
                 self.kinds.entry(kind).or_default().list += 1;
@@ -183,6 +216,11 @@ impl Store {
         NEEDED
             .iter()
             .all(|kind| self.kinds.get(kind).is_some_and(|of_kind| of_kind.standing == Standing::Known))
+    }
+
+    /// What has changed since this was asked last.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
     }
 
     /// How many objects there are, and their bytes as JSON.
@@ -233,7 +271,7 @@ impl Store {
         self.count -= 1;
         self.bytes -= place.bytes;
         // The last one takes its place.
-        if let Some(moved) = take(&mut self.objects, kind, place.index)
+        if let Some(moved) = unset(&mut self.objects, kind, place.index)
             && let Some(of_moved) = of_kind.places.get_mut(&moved)
         {
             of_moved.index = place.index;
@@ -275,7 +313,7 @@ macro_rules! lists {
         }
 
         /// Takes one from its list; gives the name of that which has now its place.
-        fn take(objects: &mut Objects, kind: Kind, index: usize) -> Option<Name> {
+        fn unset(objects: &mut Objects, kind: Kind, index: usize) -> Option<Name> {
             match kind {
                 $(Kind::$kind => {
                     let list = &mut objects.$list;

@@ -2,7 +2,8 @@
 //!
 //! It never looks at traffic. All it takes from the other process is `Answer`s.
 
-use std::collections::BTreeSet;
+mod pods;
+
 use std::fs;
 use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +21,7 @@ use tracing::{error, info, warn};
 use super::channel::{Answer, Channel, DetachReason, Order, Target as Named};
 use super::error::{Refusal, RunError, system};
 use super::files;
-use super::node::{Found, Node};
+use super::node::Node;
 use super::taps::Taps;
 use crate::attribute::controllers::Controller;
 use crate::attribute::manifests::{self, Fingerprint};
@@ -217,50 +218,6 @@ impl Attacher<'_> {
             Some(coverage) => Ok(decoder.channel.send(&Order::Taps { target: name, coverage }, &[])?),
             None => Ok(()),
         }
-    }
-
-    /// Attaches to pods' cgroups that are not attached to yet.
-    fn attach_pods(&mut self, decoder: &Decoder, found: Vec<Found>) -> Result<(), RunError> {
-        for (controller, cgroup) in found {
-            if self.targets.iter().any(|watched| watched.cgroup == cgroup) {
-                continue;
-            }
-            let sought = Sought::Pod(Box::new(controller.clone()));
-            self.targets.push(Watched { sought, cgroup, attached: None });
-            match self.attach(decoder, self.targets.len() - 1) {
-                Ok(()) => {}
-                Err(RunError::Channel(error)) => return Err(RunError::Channel(error)),
-                // The cgroup may have gone again; else it is tried again with the next look.
-                Err(error) => {
-                    self.targets.pop();
-                    warn!(%error, namespace = %controller.namespace, pod = %controller.pod, "Cannot attach to a pod");
-                    let told = self.node.as_mut().and_then(|node| node.failed(&controller, &error));
-                    if let Some(order) = told {
-                        decoder.channel.send(&order, &[])?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks after the pods of the node.
-    fn look_at_pods(&mut self, decoder: &Decoder) -> Result<(), RunError> {
-        let Some(node) = &mut self.node else { return Ok(()) };
-        node.restart(&self.config, &decoder.channel)?;
-        let attached: BTreeSet<&str> = self
-            .targets
-            .iter()
-            .filter_map(|watched| match &watched.sought {
-                Sought::Pod(controller) => Some(controller.uid.as_str()),
-                Sought::Target(_) => None,
-            })
-            .collect();
-        for order in node.missing(&attached) {
-            decoder.channel.send(&order, &[])?;
-        }
-        let found = node.look(&attached);
-        self.attach_pods(decoder, found)
     }
 
     /// Taps what the target's processes run now, and says so if it is news.

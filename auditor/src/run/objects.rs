@@ -2,7 +2,8 @@
 //! by.
 //!
 //! Changes are gathered for a moment before a new [`Attribution`] is made of all of them, and the more time that takes, the
-//! less often it is done. There is one for each set of classes that a controller here serves.
+//! less often it is done. There is one for each set of classes that a controller here serves; rules and backends are made
+//! anew only where they have changed.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,8 @@ use tracing::{info, warn};
 use super::channel::{Channel, ChannelError, Told};
 use crate::attribute::Attribution;
 use crate::attribute::controllers::Classes;
+use crate::attribute::index::Index;
+use crate::attribute::routes::Routes;
 use crate::attribute::store::{Applied, Store};
 use crate::attribute::watch::{Problem, Trouble};
 use crate::config::Config;
@@ -35,6 +38,8 @@ pub(super) struct Objects {
     source: Option<Channel>,
     store: Store,
     made: BTreeMap<Classes, Arc<Attribution>>,
+    /// What all of them share; none where it is not known.
+    index: Option<Arc<Index>>,
     /// The first and the last change that is not in what was made.
     changed: Option<(Instant, Instant)>,
     /// When the last one was made, and how long that took.
@@ -52,6 +57,7 @@ impl Objects {
             source: None,
             store: Store::default(),
             made: BTreeMap::new(),
+            index: None,
             changed: None,
             last: None,
             known: false,
@@ -94,8 +100,14 @@ impl Objects {
         let begun = Instant::now();
         self.due().filter(|due| *due <= begun)?;
         self.changed = None;
-        for classes in self.made.keys().cloned().collect::<Vec<_>>() {
-            let made = self.build(config, &classes);
+        let changed = self.store.take_changed();
+        if changed.backends {
+            self.index = None;
+        }
+        for (classes, before) in std::mem::take(&mut self.made) {
+            // Endpoints come and go all the time: rules that are the same are not made anew.
+            let same = (!changed.routes && before.known).then(|| Arc::clone(&before.routes));
+            let made = self.build(config, &classes, same);
             self.made.insert(classes, made);
         }
         self.last = Some((Instant::now(), begun.elapsed()));
@@ -119,7 +131,7 @@ impl Objects {
         if let Some(made) = self.made.get(classes) {
             return Arc::clone(made);
         }
-        let made = self.build(config, classes);
+        let made = self.build(config, classes, None);
         self.made.insert(classes.clone(), Arc::clone(&made));
         made
     }
@@ -129,12 +141,15 @@ impl Objects {
         self.made.retain(|classes, _| is_served(classes));
     }
 
-    fn build(&self, config: &Config, classes: &Classes) -> Arc<Attribution> {
-        Arc::new(if self.store.is_known() {
-            Attribution::new(self.store.objects(), &config.route_options_of(classes))
-        } else {
-            Attribution::none()
-        })
+    fn build(&mut self, config: &Config, classes: &Classes, same: Option<Arc<Routes>>) -> Arc<Attribution> {
+        if !self.store.is_known() {
+            return Arc::new(Attribution::none());
+        }
+        let objects = self.store.objects();
+        let index = self.index.get_or_insert_with(|| Arc::new(Index::new(objects)));
+        let routes =
+            same.unwrap_or_else(|| Arc::new(Routes::new(objects, &config.route_options_of(classes))));
+        Arc::new(Attribution { routes, index: Arc::clone(index), known: true })
     }
 
     fn take(&mut self, told: Told) -> Option<Notice> {

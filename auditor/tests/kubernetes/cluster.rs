@@ -1,5 +1,6 @@
 //! A cluster, whichever it is, and objects to put into it.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use auditor::attribute::manifests::Kind;
 pub(crate) struct Cluster {
     /// The project's own; none where it is a real one.
     pub(crate) server: Option<ApiServer>,
+    kubeconfig: Kubeconfig,
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) node: String,
@@ -27,8 +29,13 @@ impl Cluster {
     pub(crate) async fn any() -> Self {
         match std::env::var_os("KUBECONFIG") {
             None => Self::own().await,
-            Some(path) => Self::of(None, Kubeconfig::read_from(path).unwrap()).await,
+            Some(path) => Self::by(Path::new(&path)).await,
         }
+    }
+
+    /// A real one, or what is taken for it.
+    pub(crate) async fn by(kubeconfig: &Path) -> Self {
+        Self::of(None, Kubeconfig::read_from(kubeconfig).unwrap()).await
     }
 
     /// The project's own server, for its faults.
@@ -39,9 +46,10 @@ impl Cluster {
     }
 
     async fn of(server: Option<ApiServer>, kubeconfig: Kubeconfig) -> Self {
-        let client = client(kubeconfig).await;
+        let client = client(kubeconfig.clone()).await;
         let name = format!("auditor-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let cluster = Self { server, client, namespace: name.clone(), node: format!("node-{name}") };
+        let cluster =
+            Self { server, kubeconfig, client, namespace: name.clone(), node: format!("node-{name}") };
         if cluster.server.is_none() {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
@@ -132,8 +140,10 @@ impl Drop for Cluster {
         if self.server.is_some() {
             return;
         }
-        let (client, namespace) = (self.client.clone(), self.namespace.clone());
+        // The runtime of the test cannot wait for itself, and the client lives in it.
+        let (kubeconfig, namespace) = (self.kubeconfig.clone(), self.namespace.clone());
         let remove = async move {
+            let client = client(kubeconfig).await;
             let at = DeleteParams::default();
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
             let _ = Api::<DynamicObject>::all_with(client.clone(), &resource).delete(&namespace, &at).await;
@@ -146,7 +156,6 @@ impl Drop for Cluster {
                 }
             }
         };
-        // The runtime of the test cannot wait for itself.
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _ = std::thread::spawn(move || runtime().block_on(remove)).join();
     }

@@ -3,7 +3,7 @@
 use auditor::attribute::controllers::ControllerKind;
 use auditor::attribute::manifests::Kind;
 
-use harness::api_server::{Asked, Verb};
+use harness::api_server::{ADMIN, ApiServer, Asked, Verb};
 
 use crate::cluster::{Cluster, wait};
 use crate::watcher::{Watcher, fast};
@@ -38,7 +38,22 @@ async fn a_node_without_a_controller_asks_for_its_own_pods_and_nothing_else() {
 
 #[tokio::test]
 async fn objects_are_followed_while_a_controller_is_here() {
-    let cluster = Cluster::any().await;
+    follow(Cluster::any().await).await;
+}
+
+/// The way of a real cluster, which is given by a kubeconfig and shows nothing of itself.
+#[tokio::test]
+async fn a_cluster_by_its_kubeconfig() {
+    let server = ApiServer::start().unwrap();
+    let cluster = Cluster::by(&server.kubeconfig(ADMIN).unwrap()).await;
+    let namespace = cluster.namespace.clone();
+    follow(cluster).await;
+    let removed =
+        |asked: &Asked| asked.verb == Verb::Delete && asked.resource == "namespaces" && asked.status == 200;
+    assert!(server.asked().iter().any(removed), "{namespace} is left behind");
+}
+
+async fn follow(cluster: Cluster) {
     for kind in Kind::ALL {
         cluster.put(kind, "a", "1").await;
         cluster.put(kind, "b", "1").await;

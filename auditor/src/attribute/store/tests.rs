@@ -115,6 +115,28 @@ fn what_cannot_be_used_is_not_used_as_it_was_before() {
     assert_eq!(store.apply(object(kind, "a", "3")), Applied::Changed);
 }
 
+#[test]
+fn what_has_changed_is_told_apart() {
+    #[track_caller]
+    fn check(store: &mut Store, change: Change, routes: bool, backends: bool) {
+        store.apply(change);
+        assert_eq!(store.take_changed(), Changed { routes, backends });
+    }
+    let mut store = Store::default();
+    for kind in Kind::ALL {
+        let is_route = matches!(kind, Kind::Ingress | Kind::IngressClass);
+        check(&mut store, Change::Begun(kind), false, false);
+        check(&mut store, object(kind, "a", "1"), is_route, !is_route);
+        check(&mut store, object(kind, "a", "1"), false, false);
+        check(&mut store, Change::Listed(kind), is_route, !is_route);
+        check(&mut store, Change::Gone { kind, name: name(kind, "a") }, is_route, !is_route);
+        check(&mut store, Change::Gone { kind, name: name(kind, "a") }, false, false);
+    }
+    // What is refused is not what it was.
+    let broken = json!({"metadata": {"name": "a"}, "spec": 7});
+    check(&mut store, is(Kind::Service, name(Kind::Service, "a"), &broken), false, true);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(Kind, u8, u8),
