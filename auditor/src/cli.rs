@@ -20,6 +20,8 @@ Examples:
       auditor run --unit nginx.service
   Audit whatever listens on port 80, and name the Ingress rules:
       auditor run --port 80 --manifests ./manifests
+  Audit the ingress controllers on a node of a Kubernetes cluster (as a DaemonSet: deploy/node):
+      auditor node --node-name worker-1
   Everything from a file:
       auditor run --config /etc/auditor.yaml
   The same events from a capture file:
@@ -52,6 +54,12 @@ pub enum Command {
     /// Needs Linux 5.10 or newer with cgroup v2, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`: ask `auditor check`. Exactly one
     /// of --cgroup, --unit, --pid and --port says which controller, unless the configuration has `targets`.
     Run(RunArgs),
+    /// Audit the ingress controllers among the pods of this node of a Kubernetes cluster
+    ///
+    /// They are found by the API server, as are the objects that their routes are known by. Needs what `run` needs, the node's
+    /// processes in view (`hostPID`), and the rights in deploy/node. Without a kubeconfig, it is the pod's service account
+    /// that asks.
+    Node(NodeArgs),
     /// Make the same events from a capture file (pcap or pcapng)
     ///
     /// Needs no rights. The same files give the same events, whenever and wherever. TLS is read with the secrets of a key log
@@ -73,6 +81,9 @@ pub enum Command {
     /// Decode what a parent that attaches hands over on standard input. Started by `run`; gives up all rights.
     #[command(hide = true)]
     Decode,
+    /// Watch the API server for a parent that attaches, on standard input. Started by `node`; gives up all rights.
+    #[command(hide = true)]
+    Watch,
 }
 
 /// What `run` and `replay` share.
@@ -104,6 +115,26 @@ pub struct RunArgs {
     /// The controller.
     #[command(flatten)]
     pub target: TargetArgs,
+}
+
+/// `auditor node`.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Configuration, YAML; arguments win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this node, as its pods' `spec.nodeName` has it [default: `node` of the configuration, or the host's name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub node_name: Option<String>,
+    /// How to reach the API server [default: as the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of the cluster in the events
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// How much to log on standard error [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
 }
 
 /// Which controller: at most one.
@@ -232,10 +263,27 @@ impl Common {
     #[must_use]
     pub fn split(self, target: Option<TargetArgs>) -> (Option<PathBuf>, Overrides) {
         let overrides = Overrides {
-            node: self.node,
+            node: self.node.map(|name| (name, "--node")),
             cluster: self.cluster,
             target: target.and_then(TargetArgs::target),
             manifests: self.manifests,
+            kubeconfig: None,
+            log: self.log,
+        };
+        (self.config, overrides)
+    }
+}
+
+impl NodeArgs {
+    /// What these arguments lay over the configuration, with the file's path.
+    #[must_use]
+    pub fn split(self) -> (Option<PathBuf>, Overrides) {
+        let overrides = Overrides {
+            node: self.node_name.map(|name| (name, "--node-name")),
+            cluster: self.cluster,
+            target: None,
+            manifests: None,
+            kubeconfig: self.kubeconfig,
             log: self.log,
         };
         (self.config, overrides)
@@ -284,15 +332,23 @@ mod tests {
         check("auditor route GET http://a.b --controller apache", false);
         check("auditor schema", true);
         check("auditor decode", true);
+        check("auditor watch", true);
+        check("auditor node", true);
+        check("auditor node --config a.yaml --node-name n1 --kubeconfig k --cluster prod --log debug", true);
+        check("auditor node --port 80", false);
         check("auditor", false);
     }
 
     #[test]
     fn help_shows_every_command_but_the_hidden_one() {
         let help = Cli::command().render_long_help().to_string();
-        for shown in ["run", "replay", "schema", "check", "route", "Examples:", "Exit codes:"] {
+        for shown in ["run", "node", "replay", "schema", "check", "route", "Examples:", "Exit codes:"] {
             assert!(help.contains(shown), "{shown}");
         }
+        let commands = Cli::command();
+        let hidden: Vec<&str> =
+            commands.get_subcommands().filter(|of| of.is_hide_set()).map(|of| of.get_name()).collect();
+        assert_eq!(hidden, ["decode", "watch"]);
         assert!(!help.contains("decode"));
     }
 }

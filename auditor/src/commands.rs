@@ -42,6 +42,15 @@ pub fn run(config: Config) -> Result<ExitCode, CommandError> {
     Ok(run::attacher::run(config, attach::PROGRAMS)?)
 }
 
+/// `auditor node`: attach to the ingress controllers among this node's pods, until stopped.
+///
+/// # Errors
+///
+/// [`CommandError::Run`].
+pub fn node(config: Config) -> Result<ExitCode, CommandError> {
+    Ok(run::attacher::run_node(config, attach::PROGRAMS)?)
+}
+
 /// `auditor decode`: the unprivileged half of `run`.
 ///
 /// # Errors
@@ -49,6 +58,15 @@ pub fn run(config: Config) -> Result<ExitCode, CommandError> {
 /// [`CommandError::Run`].
 pub fn decode(start_log: impl FnOnce(&Config)) -> Result<ExitCode, CommandError> {
     Ok(run::decoder::run(start_log)?)
+}
+
+/// `auditor watch`: the half of `node` that talks to the API server.
+///
+/// # Errors
+///
+/// [`CommandError::Run`].
+pub fn watch(start_log: impl FnOnce(&Config)) -> Result<ExitCode, CommandError> {
+    Ok(run::watcher::run(start_log)?)
 }
 
 /// `auditor replay`: events from a capture file.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Problem, Site};
 pub use network::Network;
 
+use crate::attribute::controllers::Named;
 use crate::attribute::routes::Dialect;
 use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
@@ -40,6 +41,8 @@ pub struct Config {
     pub targets: Vec<(Target, Site)>,
     /// Where the Kubernetes objects are, as YAML files.
     pub manifests: Option<PathBuf>,
+    /// The API server that `auditor node` asks.
+    pub kubernetes: Kubernetes,
     /// Only Ingresses of this class; all without one.
     pub ingress_class: Option<String>,
     /// How Ingresses are read; by the controller of their class without.
@@ -90,6 +93,15 @@ pub struct GatewayRef {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+/// The cluster, as `auditor node` finds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Kubernetes {
+    /// How to reach the API server; by the pod's service account without.
+    pub kubeconfig: Option<PathBuf>,
+    /// Pods that carry ingress traffic and are not recognised by themselves.
+    pub controllers: Vec<Named>,
 }
 
 /// A Service that answers what no rule matches.
@@ -174,14 +186,16 @@ impl From<LogLevel> for tracing::level_filters::LevelFilter {
 /// What the arguments say; it wins over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--node`.
-    pub node: Option<String>,
+    /// `--node` or `--node-name`, with the argument's name.
+    pub node: Option<(String, &'static str)>,
     /// `--cluster`.
     pub cluster: Option<String>,
     /// `--cgroup`, `--unit`, `--pid` or `--port`, with the argument's name; replaces all of the file's targets.
     pub target: Option<(Target, &'static str)>,
     /// `--manifests`.
     pub manifests: Option<PathBuf>,
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
     /// `--log`.
     pub log: Option<LogLevel>,
 }
@@ -220,6 +234,21 @@ impl Config {
     /// [`ConfigError::NoTarget`].
     pub fn require_targets(&self) -> Result<&[(Target, Site)], ConfigError> {
         if self.targets.is_empty() { Err(ConfigError::NoTarget) } else { Ok(&self.targets) }
+    }
+}
+
+impl Config {
+    /// For `auditor node`, which finds its targets and its objects by the API server.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotOfTheNode`]: the file names targets or manifests.
+    pub fn require_no_targets(&self) -> Result<(), ConfigError> {
+        if self.targets.is_empty() && self.manifests.is_none() {
+            Ok(())
+        } else {
+            Err(ConfigError::NotOfTheNode)
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 //! Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, and nothing was attached.
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use auditor::cli::{Cli, Command, Common, ReplayArgs, TargetArgs};
 use auditor::commands;
-use auditor::config::{Config, LogLevel, Replay};
+use auditor::config::{Config, LogLevel, Overrides, Replay};
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
@@ -42,6 +43,13 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
             log_from(config.log);
             commands::run(config)
         }
+        Command::Node(args) => {
+            let (file, overrides) = args.split();
+            let config = load_over(file, overrides).map_err(misused)?;
+            config.require_no_targets().map_err(|error| misused(error.into()))?;
+            log_from(config.log);
+            commands::node(config)
+        }
         Command::Replay(args) => {
             let ReplayArgs { common, file, key_log, listen } = args;
             let config = load(common, None).map_err(misused)?;
@@ -60,6 +68,7 @@ fn start(command: Command) -> Result<ExitCode, (u8, anyhow::Error)> {
             commands::route(&config, dialect, &asked, output)
         }
         Command::Decode => commands::decode(|config| log_from(config.log)),
+        Command::Watch => commands::watch(|config| log_from(config.log)),
     };
     done.map_err(|error| (FAILED, error.into()))
 }
@@ -70,6 +79,10 @@ fn misused(error: anyhow::Error) -> (u8, anyhow::Error) {
 
 fn load(common: Common, target: Option<TargetArgs>) -> anyhow::Result<Config> {
     let (file, overrides) = common.split(target);
+    load_over(file, overrides)
+}
+
+fn load_over(file: Option<PathBuf>, overrides: Overrides) -> anyhow::Result<Config> {
     let host_name = nix::unistd::gethostname().context("cannot read the host's name")?;
     Ok(Config::load(file.as_deref(), overrides, &host_name.to_string_lossy())?)
 }

@@ -93,7 +93,7 @@ fn run_within(
         Some(dir) => Attribution::new(&manifests::load(dir)?.objects, &config.route_options()),
         None => Attribution::none(),
     };
-    let settings = config.event_settings(Domain::File);
+    let settings = config.event_settings(Domain::File, None);
     let mut pipeline = Pipeline::new(config.pipeline_limits(), settings, Arc::new(attribution), 0, ());
     pipeline.set_secret_limits(limits);
     let mut logged = keys::Logged::default();

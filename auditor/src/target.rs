@@ -5,6 +5,7 @@
 
 mod host;
 mod parse;
+mod pods;
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use host::Host;
 pub use parse::CgroupMount;
 pub(crate) use parse::socket_inode;
+pub use pods::{Made, Pods};
 
 /// What a person names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,12 @@ pub enum TargetError {
     /// The tree is not mounted where this process can see it.
     #[error("no cgroup v2 tree is mounted here (none in {}): mount one, or run where it is visible", .0.display())]
     NoCgroup2(PathBuf),
+    /// The kernel's older interface alone: programs cannot be attached to its cgroups.
+    #[error(
+        "this node has cgroup v1 only (no cgroup2 in {}): its pods cannot be audited; boot it with \
+             systemd.unified_cgroup_hierarchy=1, or with a distribution of which cgroup v2 is the default", .0.display()
+    )]
+    OnlyCgroup1(PathBuf),
     /// The root holds every process of the host.
     #[error(
         "{0} is the root of the cgroup tree, which holds every process of this host, not only the controller: \

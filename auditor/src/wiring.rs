@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::assemble::stream;
+use crate::attribute::controllers::{Classes, Controller as Found};
+use crate::attribute::manifests;
 use crate::attribute::objects::ObjectName;
 use crate::attribute::routes::{ClassFilter, Options, PortRef};
+use crate::attribute::watch;
 use crate::capture::kernel::attach;
 use crate::config::Config;
 use crate::decode::http1;
@@ -26,6 +29,17 @@ impl Config {
             },
             held_bytes: limits.held_bytes as usize,
             http1: http1::Limits::default(),
+        }
+    }
+
+    /// What is watched of a cluster.
+    #[must_use]
+    pub fn watch_settings(&self) -> watch::Settings {
+        watch::Settings {
+            node: self.node.clone(),
+            named: self.kubernetes.controllers.clone(),
+            kinds: manifests::Kind::ALL.to_vec(),
+            pace: watch::Pace::default(),
         }
     }
 
@@ -69,17 +83,36 @@ impl Config {
         }
     }
 
-    /// What events say.
+    /// How the routes of a pod's controller are read, which serves Ingresses of these classes.
     #[must_use]
-    pub fn event_settings(&self, domain: Domain) -> Settings {
+    pub fn route_options_of(&self, classes: &Classes) -> Options {
+        let options = self.route_options();
+        if self.ingress_class.is_some() {
+            return options;
+        }
+        let Classes { names, controllers, require_class } = classes.clone();
+        Options { classes: ClassFilter { names, controllers, require_class }, ..options }
+    }
+
+    /// What events say; of a pod, where that is known.
+    #[must_use]
+    pub fn event_settings(&self, domain: Domain, pod: Option<&Found>) -> Settings {
         let text = |value: &Option<String>| value.as_deref().map(Text::new);
         let labels = &self.controller;
-        let controller = Controller {
+        let mut controller = Controller {
             kind: text(&labels.kind),
             namespace: text(&labels.namespace),
             pod: text(&labels.pod),
             container: text(&labels.container),
         };
+        if let Some(pod) = pod {
+            controller = Controller {
+                kind: Some(Text::from_static(pod.kind.name())),
+                namespace: Some(Text::new(&pod.namespace)),
+                pod: Some(Text::new(&pod.pod)),
+                container: text(&pod.container),
+            };
+        }
         let known = controller != Controller::default();
         Settings {
             source: Arc::new(Source {

@@ -4,7 +4,7 @@
 //! thread of its own, never slower than it can be parsed, so the auditor does not wait for us; traffic starts after
 //! [`AuditorProcess::start`] returned, which is after the programs were attached.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub type OnLine = Box<dyn FnMut(&str) + Send>;
 /// How the auditor is started.
 #[derive(Default)]
 pub struct Options {
-    /// More arguments of `auditor run`.
+    /// More arguments.
     pub arguments: Vec<OsString>,
     /// Count `http.request` lines and do not keep them: for loads whose events would fill the memory.
     pub count_only: bool,
@@ -111,11 +111,26 @@ impl AuditorProcess {
     /// # Errors
     /// It cannot be built or started, ends, or does not report the attachment in time; with what it logged.
     pub fn start(cgroup: &Cgroup, manifests: &Path, options: Options) -> Result<Self> {
+        let arguments = [OsStr::new("run"), "--cgroup".as_ref(), cgroup.path().as_ref()];
+        let manifests = [OsStr::new("--manifests"), manifests.as_ref()];
+        Self::launch(&[&arguments[..], &manifests[..]].concat(), options, "attach")
+    }
+
+    /// Starts `auditor node` and waits until it says that it has started: it is attached to nothing yet.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_node(kubeconfig: &Path, node: &str, options: Options) -> Result<Self> {
+        let arguments = ["node", "--node-name", node, "--kubeconfig"].map(OsStr::new);
+        Self::launch(&[&arguments[..], &[kubeconfig.as_ref()]].concat(), options, "start")
+    }
+
+    /// Waits until it has told of `ready`.
+    fn launch(arguments: &[&OsStr], options: Options, ready: &str) -> Result<Self> {
         let directory = TempDir::new()?;
         let log = fs::File::create(directory.path().join("stderr"))?;
         let mut command = process::command(binary()?, None);
-        command.args(["run", "--cgroup"]).arg(cgroup.path()).arg("--manifests").arg(manifests);
-        command.args(options.arguments).stdout(Stdio::piped()).stderr(log);
+        command.args(arguments).args(options.arguments).stdout(Stdio::piped()).stderr(log);
         let mut process = Process::spawn_as_is("auditor", &mut command)?;
         let stdout = process.take_stdout().context("the auditor's output is not a pipe")?;
         let printed = Arc::default();
@@ -133,7 +148,7 @@ impl AuditorProcess {
         });
         let mut auditor = Self { process, printed, reader: Some(reader), directory };
         auditor
-            .wait_for_event("the auditor to attach", ATTACH_LIMIT, |event| event.coverage() == Some("attach"))
+            .wait_for_event("the auditor to begin", ATTACH_LIMIT, |event| event.coverage() == Some(ready))
             .with_context(|| format!("the auditor logged: {}", auditor.log()))?;
         Ok(auditor)
     }
@@ -197,6 +212,15 @@ impl AuditorProcess {
     /// The process table cannot be read, or there is none.
     pub fn decoder(&self) -> Result<Pid> {
         let pid = *self.pids()?.get(1).context("there is no process that decodes")?;
+        Ok(Pid::from_raw(pid.try_into()?))
+    }
+
+    /// The process that watches the API server.
+    ///
+    /// # Errors
+    /// The process table cannot be read, or there is none.
+    pub fn watcher(&self) -> Result<Pid> {
+        let pid = *self.pids()?.get(2).context("there is no process that watches")?;
         Ok(Pid::from_raw(pid.try_into()?))
     }
 

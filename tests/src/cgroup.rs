@@ -56,6 +56,18 @@ impl Cgroup {
         Ok(Self { path })
     }
 
+    /// Makes one inside of it, at `path` below it, with the directories between.
+    ///
+    /// # Errors
+    /// It cannot be made, or is there already.
+    pub fn within(&self, path: &str) -> Result<Self> {
+        let path = self.path.join(path);
+        let parent = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(parent).with_context(|| format!("make the cgroup {}", parent.display()))?;
+        fs::create_dir(&path).with_context(|| format!("make the cgroup {}", path.display()))?;
+        Ok(Self { path })
+    }
+
     /// Its directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -90,12 +102,22 @@ impl Drop for Cgroup {
                 // A process that is gone by now is what is wanted.
                 let _ = kill(pid, Signal::SIGKILL);
             }
-            Ok(fs::remove_dir(&self.path).is_ok().then_some(()))
+            Ok(remove(&self.path).then_some(()))
         });
         if let Err(error) = removed {
             eprintln!("cannot remove the cgroup {}: {error}", self.path.display());
         }
     }
+}
+
+/// Removes a cgroup with those inside of it, as far as they are empty.
+fn remove(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    inside.for_each(|entry| {
+        remove(&entry.path());
+    });
+    fs::remove_dir(path).is_ok()
 }
 
 /// Removes what a run that was killed left behind: our own empty directories whose process is gone.
@@ -109,7 +131,7 @@ fn sweep(root: &Path) {
         let alive = rest.split('-').next().is_none_or(|pid| Path::new("/proc").join(pid).exists());
         if !alive {
             // Fails where a process is still inside: then it is not ours to remove.
-            let _ = fs::remove_dir(entry.path());
+            remove(&entry.path());
         }
     }
 }

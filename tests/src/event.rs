@@ -36,6 +36,10 @@ pub struct Request {
     pub kind: String,
     /// The event's id.
     pub id: String,
+    /// When it began: RFC 3339, which sorts as text.
+    pub time: String,
+    /// Which controller it was.
+    pub controller: Option<Controller>,
     /// What is known of TLS, if the connection speaks it.
     pub tls: Option<Tls>,
     /// The two messages.
@@ -54,6 +58,19 @@ pub struct Request {
     pub role: Option<String>,
     /// How complete the observation was.
     pub observation: Observation,
+}
+
+/// `controller`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Controller {
+    /// The product.
+    pub kind: Option<String>,
+    /// The pod's namespace.
+    pub namespace: Option<String>,
+    /// The pod.
+    pub pod: Option<String>,
+    /// The container.
+    pub container: Option<String>,
 }
 
 /// `tls`.

@@ -4,6 +4,7 @@
 //! guard: dropping it ends the processes, removes the cgroup and the files, and nothing else. Nothing waits by sleeping a
 //! fixed time for something to be ready: readiness is asked for, within [`wait`]'s limit.
 
+pub mod api_server;
 pub mod auditor;
 pub mod cgroup;
 pub mod compare;

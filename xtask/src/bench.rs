@@ -71,7 +71,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.pipeline {
         let mut command = Command::new(workspace::cargo());
         return commands::run_in_the_open(
-            command.args(["bench", "--package", "auditor", "--bench", "pipeline"]).current_dir(workspace::root()),
+            command
+                .args(["bench", "--package", "auditor", "--bench", "pipeline"])
+                .current_dir(workspace::root()),
         );
     }
     let pairs = arguments

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::objects::Objects;
 pub use document::Kind;
+pub(super) use document::Object;
 pub use error::{Bound, ManifestError, ParseError};
 pub use walk::Fingerprint;
 
@@ -187,12 +188,7 @@ impl Reader {
         Ok(())
     }
 
-    fn object(
-        &mut self,
-        file: &Arc<PathBuf>,
-        line: u64,
-        mut object: document::Object,
-    ) -> Result<(), ManifestError> {
+    fn object(&mut self, file: &Arc<PathBuf>, line: u64, mut object: Object) -> Result<(), ManifestError> {
         let kind = object.kind();
         let metadata = object.metadata_mut();
         let name = metadata.name.clone().filter(|name| !name.is_empty());

@@ -65,6 +65,9 @@ pub enum ConfigError {
         "nothing says which controller to audit: give --cgroup, --unit, --pid or --port, or `targets` in the configuration"
     )]
     NoTarget,
+    /// What the API server tells is named.
+    #[error("`targets` and `manifests` are for `auditor run`: `auditor node` finds both by the API server")]
+    NotOfTheNode,
 }
 
 /// What is wrong with a value.
@@ -144,6 +147,17 @@ pub enum Problem {
         /// What was given.
         value: String,
     },
+    /// Not a controller that is known.
+    #[error("{value:?} is not one of {known}")]
+    NotAController {
+        /// What was given, cut.
+        value: String,
+        /// The names of those that are known.
+        known: String,
+    },
+    /// Pods are named by no label.
+    #[error("must have at least one label: all pods would be meant")]
+    NoLabels,
     /// Not a Service with its port.
     #[error("{value:?} is not NAMESPACE/SERVICE:PORT")]
     NotAService {

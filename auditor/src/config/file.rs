@@ -1,5 +1,6 @@
 //! The file as it is written: every value with its line, nothing checked but the shape.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -20,6 +21,7 @@ pub(super) struct Raw {
     pub(super) controller: RawController,
     pub(super) targets: Vec<Spanned<RawTarget>>,
     pub(super) manifests: Field<String>,
+    pub(super) kubernetes: RawKubernetes,
     pub(super) ingress_class: Field<String>,
     pub(super) dialect: Field<String>,
     pub(super) gateways: Vec<Spanned<String>>,
@@ -52,6 +54,22 @@ pub(super) struct RawTarget {
     pub(super) unit: Field<String>,
     pub(super) pid: Field<u64>,
     pub(super) port: Field<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawKubernetes {
+    pub(super) kubeconfig: Field<String>,
+    pub(super) controllers: Vec<Spanned<RawNamed>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNamed {
+    pub(super) kind: Spanned<String>,
+    #[serde(default)]
+    pub(super) namespace: Field<String>,
+    pub(super) labels: Spanned<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::attribute::controllers::ControllerKind;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -30,7 +31,7 @@ fn check(text: &str, expected: &str) {
 fn bad_files_are_named_by_file_line_and_key() {
     check(
         "node: n1\nnod: n2\n",
-        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, ingress_class, dialect, gateways, strict_prefix_matching, default_backend, trusted, forwarding_headers, management, query, limits, poll_interval_ms, output_queue, user, log",
+        "auditor.yaml:2: nod: unknown field `nod`, expected one of node, cluster, controller, targets, manifests, kubernetes, ingress_class, dialect, gateways, strict_prefix_matching, default_backend, trusted, forwarding_headers, management, query, limits, poll_interval_ms, output_queue, user, log",
     );
     check(
         "limits:\n  ring_bytes: 8388608\n  ring: 1\n",
@@ -111,6 +112,16 @@ fn bad_files_are_named_by_file_line_and_key() {
         "management:\n  paths: [healthz]\n",
         "auditor.yaml:2: management.paths[0]: \"healthz\" must start with a slash",
     );
+    check(
+        "kubernetes:\n  controllers:\n  - {kind: apache, labels: {a: b}}\n",
+        "auditor.yaml:3: kubernetes.controllers[0].kind: \"apache\" is not one of ingress-nginx, nginx-ingress, \
+         nginx-gateway-fabric, traefik, haproxytech, haproxy-ingress, contour, envoy-gateway, istio, kong, apisix, \
+         emissary, caddy, cilium, gateway",
+    );
+    check(
+        "kubernetes:\n  controllers:\n  - kind: kong\n    labels: {}\n",
+        "auditor.yaml:4: kubernetes.controllers[0].labels: must have at least one label: all pods would be meant",
+    );
     check("node: a\nnode: b\n", "auditor.yaml:2: node is there twice");
     check("node: [\n", "auditor.yaml:1: node: expected string scalar");
     check("- node\n", "auditor.yaml:1: expected mapping start");
@@ -151,6 +162,9 @@ poll_interval_ms: 1000
 output_queue: 3
 user: 1000
 log: debug
+kubernetes:
+  kubeconfig: access/config
+  controllers: [{kind: contour, namespace: edge, labels: {app: own}}, {kind: kong, labels: {a: b, c: d}}]
 ";
     let config = place.load(text, Overrides::default()).unwrap();
     let file = place.0.path().join("auditor.yaml");
@@ -196,14 +210,31 @@ log: debug
         output_queue: 3,
         user: 1000,
         log: LogLevel::Debug,
+        kubernetes: Kubernetes {
+            kubeconfig: Some(place.0.path().join("access/config")),
+            controllers: vec![
+                Named {
+                    kind: ControllerKind::Contour,
+                    namespace: Some("edge".into()),
+                    labels: [("app".into(), "own".into())].into(),
+                },
+                Named {
+                    kind: ControllerKind::Kong,
+                    namespace: None,
+                    labels: [("a".into(), "b".into()), ("c".into(), "d".into())].into(),
+                },
+            ],
+        },
     };
     assert_eq!(config, expected);
+    assert!(matches!(config.require_no_targets(), Err(ConfigError::NotOfTheNode)));
 
     let overrides = Overrides {
-        node: Some("n2".into()),
+        node: Some(("n2".into(), "--node")),
         cluster: Some("test".into()),
         target: Some((Target::Port(81), "--port")),
         manifests: Some(place.0.path().into()),
+        kubeconfig: Some("k".into()),
         log: Some(LogLevel::Error),
     };
     let config = place.load(text, overrides).unwrap();
@@ -212,6 +243,7 @@ log: debug
         cluster: Some("test".into()),
         targets: vec![(Target::Port(81), Site::Argument("--port"))],
         manifests: Some(place.0.path().into()),
+        kubernetes: Kubernetes { kubeconfig: Some("k".into()), ..expected.kubernetes.clone() },
         log: LogLevel::Error,
         ..expected
     };
@@ -224,6 +256,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!((without.node.as_str(), without.poll_interval_ms, without.user), ("host", 20, 65_534));
     assert_eq!(without.limits, Limits::default());
     assert!(matches!(without.require_targets(), Err(ConfigError::NoTarget)));
+    assert!(without.require_no_targets().is_ok());
     let place = Place(TempDir::new().unwrap());
     for text in ["", "# nothing\n", "{}\n", "targets: []\n"] {
         assert_eq!(place.load(text, Overrides::default()).unwrap(), without, "{text:?}");
@@ -233,7 +266,7 @@ fn nothing_needs_to_be_set() {
 #[test]
 fn bad_arguments_and_files_that_cannot_be_read() {
     let place = Place(TempDir::new().unwrap());
-    let node = Overrides { node: Some(String::new()), ..Overrides::default() };
+    let node = Overrides { node: Some((String::new(), "--node")), ..Overrides::default() };
     assert_eq!(place.error("", node), "--node: \"\" must have 1 to 253 bytes and no control characters");
     let unit = Overrides { target: Some((Target::Unit("a".into()), "--unit")), ..Overrides::default() };
     let message =

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_saphyr::{Location, Spanned};
 
-use super::file::{Field, Raw, RawLimits, RawTarget};
+use super::file::{Field, Raw, RawKubernetes, RawLimits, RawNamed, RawTarget};
 use super::{
-    Config, ConfigError, ControllerLabels, DefaultBackend, GatewayRef, Limits, LogLevel, Management,
-    Overrides, Problem, Site,
+    Config, ConfigError, ControllerLabels, DefaultBackend, GatewayRef, Kubernetes, Limits, LogLevel,
+    Management, Overrides, Problem, Site,
 };
+use crate::attribute::controllers::{ControllerKind, Named};
 use crate::attribute::routes::Dialect;
 use crate::decode::forwarding::ForwardingHeader;
 use crate::target::Target;
@@ -25,7 +26,9 @@ type Result<T> = std::result::Result<T, ConfigError>;
 
 pub(super) fn validate(file: &Path, raw: Raw, overrides: Overrides, host_name: &str) -> Result<Config> {
     let check = Checker { file };
-    let node = check.name(overrides.node, "--node", raw.node, "node")?;
+    let (given, argument) =
+        overrides.node.map_or((None, "--node"), |(name, argument)| (Some(name), argument));
+    let node = check.name(given, argument, raw.node, "node")?;
     let controller = raw.controller;
     let targets = match overrides.target {
         Some((target, argument)) => {
@@ -48,6 +51,7 @@ pub(super) fn validate(file: &Path, raw: Raw, overrides: Overrides, host_name: &
         },
         targets,
         manifests: check.manifests(overrides.manifests, raw.manifests)?,
+        kubernetes: check.kubernetes(overrides.kubeconfig, raw.kubernetes)?,
         ingress_class: check.text(raw.ingress_class, "ingress_class")?,
         dialect: check.dialect(raw.dialect)?,
         gateways: check.plain("gateways", raw.gateways, gateway)?,
@@ -184,6 +188,31 @@ impl Checker<'_> {
         } else {
             Err(ConfigError::Value { site, problem: Problem::NotADirectory(path) })
         }
+    }
+
+    fn kubernetes(&self, given: Option<PathBuf>, raw: RawKubernetes) -> Result<Kubernetes> {
+        let beside = self.file.parent().unwrap_or(Path::new(""));
+        let controllers = raw.controllers.into_iter().enumerate();
+        let controllers =
+            controllers.map(|(n, item)| self.named(item.value, &format!("kubernetes.controllers[{n}]")));
+        Ok(Kubernetes {
+            kubeconfig: given.or(raw.kubeconfig.map(|field| beside.join(field.value))),
+            controllers: controllers.collect::<Result<_>>()?,
+        })
+    }
+
+    fn named(&self, raw: RawNamed, key: &str) -> Result<Named> {
+        let kind = ControllerKind::ALL.into_iter().find(|kind| kind.name() == raw.kind.value);
+        let kind = kind.ok_or_else(|| {
+            let known = ControllerKind::ALL.map(ControllerKind::name).join(", ");
+            let value = raw.kind.value.chars().take(32).collect();
+            self.fail(&format!("{key}.kind"), raw.kind.referenced)(Problem::NotAController { value, known })
+        })?;
+        let labels = raw.labels.value;
+        if labels.is_empty() {
+            return Err(self.fail(&format!("{key}.labels"), raw.labels.referenced)(Problem::NoLabels));
+        }
+        Ok(Named { kind, namespace: self.text(raw.namespace, &format!("{key}.namespace"))?, labels })
     }
 
     fn default_backend(&self, field: Field<String>) -> Result<Option<DefaultBackend>> {

@@ -430,6 +430,7 @@ fn coverage() -> Coverage {
             file: some("capture.pcapng"),
             connection: Some(connection),
             udp_port: Some(443),
+            resource: some("ingresses.networking.k8s.io"),
         }),
         count: Some(Count::new(1)),
         bytes: Some(Count::new(1448)),

@@ -2,6 +2,8 @@
 //!
 //! It never looks at traffic. All it takes from the other process is `Answer`s.
 
+mod pods;
+
 use std::fs;
 use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +21,9 @@ use tracing::{error, info, warn};
 use super::channel::{Answer, Channel, DetachReason, Order, Target as Named};
 use super::error::{Refusal, RunError, system};
 use super::files;
+use super::node::Node;
 use super::taps::Taps;
+use crate::attribute::controllers::Controller;
 use crate::attribute::manifests::{self, Fingerprint};
 use crate::capture::kernel::attach::{Attachment, attach};
 use crate::capture::sockets;
@@ -39,6 +43,37 @@ const FAILING: Duration = Duration::from_secs(60);
 /// # Errors
 /// [`RunError`]; nothing stays attached then.
 pub fn run(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
+    let host = Host::default();
+    let targets = config.require_targets().map_err(|_| RunError::OutOfTurn)?;
+    let targets = targets
+        .iter()
+        .map(|(target, _)| {
+            let cgroup = host.resolve(target)?;
+            Ok(Watched { cgroup, sought: Sought::Target(target.clone()), attached: None })
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let directories: Vec<&Path> = targets.iter().map(|watched| watched.cgroup.directory.as_path()).collect();
+    check_apart(&directories)?;
+    audit(config, object, host, targets, None)
+}
+
+/// Audits the ingress controllers among this node's pods until told to stop.
+///
+/// # Errors
+/// [`RunError`]; nothing stays attached then.
+pub fn run_node(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
+    let host = Host::default();
+    let node = Node::new(&host)?;
+    audit(config, object, host, Vec::new(), Some(node))
+}
+
+fn audit(
+    config: Config,
+    object: &[u8],
+    host: Host,
+    targets: Vec<Watched>,
+    node: Option<Node>,
+) -> Result<ExitCode, RunError> {
     let mut mask = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]
         .into_iter()
@@ -46,18 +81,8 @@ pub fn run(config: Config, object: &[u8]) -> Result<ExitCode, RunError> {
     mask.thread_block().map_err(system("block signals"))?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(system("receive signals"))?;
-    let host = Host::default();
-    let targets = config.require_targets().map_err(|_| RunError::OutOfTurn)?;
-    let targets = targets
-        .iter()
-        .map(|(target, _)| {
-            Ok(Watched { cgroup: host.resolve(target)?, target: target.clone(), attached: None })
-        })
-        .collect::<Result<Vec<_>, RunError>>()?;
-    let directories: Vec<&Path> = targets.iter().map(|watched| watched.cgroup.directory.as_path()).collect();
-    check_apart(&directories)?;
     let mut attacher =
-        Attacher { config, object, host, targets, number: 0, manifests: None, failures: Vec::new() };
+        Attacher { config, object, host, targets, node, number: 0, manifests: None, failures: Vec::new() };
     loop {
         let mut decoder = attacher.start()?;
         match attacher.supervise(&signals, &mut decoder) {
@@ -74,6 +99,8 @@ struct Attacher<'a> {
     object: &'a [u8],
     host: Host,
     targets: Vec<Watched>,
+    /// Where the targets are pods.
+    node: Option<Node>,
     /// Of the last attachment.
     number: u32,
     manifests: Option<Fingerprint>,
@@ -82,9 +109,17 @@ struct Attacher<'a> {
 
 /// A target and the cgroup that it is at present.
 struct Watched {
-    target: Target,
+    sought: Sought,
     cgroup: Cgroup,
     attached: Option<(Named, Attachment, Taps)>,
+}
+
+/// How a target was named.
+enum Sought {
+    /// By a person: it is waited for when it is gone.
+    Target(Target),
+    /// By the API server: another cgroup is another target.
+    Pod(Box<Controller>),
 }
 
 struct Decoder {
@@ -134,10 +169,15 @@ impl Attacher<'_> {
         if !self.failures.is_empty() {
             decoder.channel.send(&Order::Resumed, &[])?;
         }
+        // Pods are found anew.
+        self.targets.retain(|watched| matches!(watched.sought, Sought::Target(_)));
         for place in 0..self.targets.len() {
             self.attach(decoder, place)?;
         }
-        Ok(())
+        match &mut self.node {
+            Some(node) => node.start(&self.config, &decoder.channel),
+            None => Ok(()),
+        }
     }
 
     fn send_manifests(&mut self, decoder: &Decoder, directory: &Path) -> Result<(), RunError> {
@@ -152,7 +192,12 @@ impl Attacher<'_> {
         let mut attachment = attach(self.object, &watched.cgroup.directory, self.config.attach_options())?;
         let handles = attachment.handles()?;
         self.number += 1;
-        let name = Named { cgroup: watched.cgroup.path.to_string_lossy().into_owned(), number: self.number };
+        let controller = match &watched.sought {
+            Sought::Target(_) => None,
+            Sought::Pod(controller) => Some(controller.clone()),
+        };
+        let cgroup = watched.cgroup.path.to_string_lossy().into_owned();
+        let name = Named { controller, cgroup, number: self.number };
         // Before anyone is told that the cgroup is seen: from then on the secrets of each handshake are read.
         let mut taps = Taps::new(&mut attachment);
         let coverage = taps.look(&mut attachment);
@@ -209,6 +254,11 @@ impl Attacher<'_> {
                 looked = Instant::now();
                 self.look_at_manifests(decoder)?;
                 self.look_at_cgroups(decoder)?;
+                self.look_at_pods(decoder)?;
+            }
+            if let Some(node) = &mut self.node {
+                let found = node.heed();
+                self.attach_pods(decoder, found)?;
             }
             for place in 0..self.targets.len() {
                 let watched = self.targets.get_mut(place).and_then(|watched| watched.attached.as_mut());
@@ -222,7 +272,9 @@ impl Attacher<'_> {
     /// Waits until something is to be done, at `end` at the latest; gives whether the decoding process has closed the channel.
     fn wait(&self, signals: &SignalFd, decoder: &Decoder, end: Instant) -> Result<bool, RunError> {
         let taps = || self.targets.iter().filter_map(|watched| watched.attached.as_ref());
-        let readable = iter::once(signals.as_fd()).chain(taps().flat_map(|(_, _, taps)| taps.descriptors()));
+        let node = self.node.iter().flat_map(Node::descriptors);
+        let readable =
+            iter::once(signals.as_fd()).chain(node).chain(taps().flat_map(|(_, _, taps)| taps.descriptors()));
         // Only for its end: one that sends what nobody reads must not keep this process awake.
         let mut polled = vec![PollFd::new(decoder.channel.as_fd(), PollFlags::empty())];
         polled.extend(readable.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -259,17 +311,20 @@ impl Attacher<'_> {
                 continue;
             }
             if let Some((target, attachment, _)) = watched.attached.take() {
-                warn!(cgroup = %target.cgroup, "The cgroup is gone; waiting for it to come back");
                 drop(attachment);
+                info!(cgroup = %target.cgroup, "The cgroup is gone");
                 decoder.channel.send(&Order::Detached { target, reason: DetachReason::CgroupGone }, &[])?;
             }
-            let Ok(cgroup) = self.host.resolve(&watched.target) else { continue };
+            let Sought::Target(target) = &watched.sought else { continue };
+            let Ok(cgroup) = self.host.resolve(target) else { continue };
             watched.cgroup = cgroup;
             if let Err(error) = self.attach(decoder, place) {
                 // It may have gone again meanwhile: the next look tells.
                 error!(%error, "Cannot attach to a cgroup that has come back");
             }
         }
+        self.targets
+            .retain(|watched| matches!(watched.sought, Sought::Target(_)) || watched.attached.is_some());
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The narrow, typed channel between the process that attaches and the process that decodes.
+//! The narrow, typed channels between the process that attaches, the one that decodes, and the one that watches the API server.
 //!
 //! A Unix socket of type `SOCK_SEQPACKET`: one packet is one message, JSON, with file descriptors beside it. Either side
 //! notices the other's death as the end of the channel. What is large travels as a memory file: manifests, and messages
@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::files;
+use crate::attribute::controllers::Controller;
+use crate::attribute::store::Change;
+use crate::attribute::watch::Problem;
 use crate::capture::sockets::Sockets;
 use crate::capture::tap::watch::Coverage;
 
@@ -47,6 +50,11 @@ pub(super) enum Order {
     Taps { target: Target, coverage: Coverage },
     /// Programs are detached: what is in the ring is all there will be.
     Detached { target: Target, reason: DetachReason },
+    /// The objects of a cluster come from a process that watches them; beside it the end of a channel to that one, on which
+    /// lists of [`Told`] come.
+    Objects,
+    /// A pod carries ingress traffic and is not audited, and why.
+    NotAudited { controller: Box<Controller>, reason: NotAudited, message: String },
     /// The process before this one failed; what was in flight is lost.
     Resumed,
     /// Drain, report, end.
@@ -63,9 +71,47 @@ pub(super) enum Answer {
     Refused { reason: String },
 }
 
+/// Why a pod is not audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NotAudited {
+    /// Its cgroup is not found.
+    CgroupMissing,
+    /// Programs cannot be attached to it.
+    NotAttached,
+}
+
+/// What the process that watches the API server says to the one with rights: which pods, and no more.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sighting {
+    /// It watches.
+    Ready,
+    /// It cannot, and why.
+    Refused { reason: String },
+    /// A pod carries ingress traffic.
+    Found(Box<Controller>),
+    /// It is gone.
+    Lost { uid: String },
+    /// All that there are have been told.
+    Complete,
+}
+
+/// What it says to the one that decodes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Told {
+    /// An object has changed.
+    Change(Change),
+    /// A resource cannot be watched, or can again.
+    State { resource: String, problem: Option<Problem> },
+}
+
 /// A cgroup that is audited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Target {
+    /// The pod that it is of, as far as that is known.
+    pub(super) controller: Option<Box<Controller>>,
     /// Its directory, as the host names it.
     pub(super) cgroup: String,
     /// Numbers the attachments of one run: a cgroup that is attached again is a new target.
@@ -208,7 +254,7 @@ mod tests {
         let listener =
             |port| Listener { address: ([127, 0, 0, 1], port).into(), inode: 1, cgroup_id: Some(2) };
         let sockets = Sockets { listeners: (0..listeners).map(listener).collect(), ..Sockets::default() };
-        let target = Target { cgroup: "/ingress".to_owned(), number: 1 };
+        let target = Target { controller: None, cgroup: "/ingress".to_owned(), number: 1 };
         Order::Attached { target, ring_bytes: 1, cpus: 1, sockets: Some(sockets) }
     }
 

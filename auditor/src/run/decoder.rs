@@ -1,22 +1,25 @@
 //! The process without rights: decodes, attributes, emits.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auditor_ebpf::abi::COUNTER_NAMES;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{error, info, warn};
 
-use super::channel::{Answer, Channel, DetachReason, Order, Target};
+use super::channel::{Answer, Channel, DetachReason, NotAudited, Order, Target};
 use super::error::{RunError, system};
+use super::objects::Objects;
 use super::worker::{Input, Worker};
 use super::{files, privileges, taps};
+use crate::attribute::controllers::Controller;
 use crate::attribute::{Attribution, manifests};
 use crate::capture::kernel::attach::Handles;
 use crate::capture::kernel::clock::{Clock, present};
@@ -38,7 +41,7 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 /// twice for the reader. 1 MiB is what Linux allows everyone (`/proc/sys/fs/pipe-max-size`).
 const PIPE_BYTES: i32 = 1 << 20;
 /// Between two looks at what the output could not take.
-const REPORT: u16 = 1000;
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Works for the process on the other end of standard input until that is done.
 ///
@@ -65,7 +68,10 @@ struct Decoder {
     builder: Builder,
     program: Program,
     domain: Domain,
+    /// By manifests.
     attribution: Arc<Attribution>,
+    /// By the API server.
+    objects: Objects,
     ready: bool,
     workers: Vec<(Target, Worker)>,
     /// What was last said of each target's TLS code.
@@ -88,7 +94,7 @@ impl Decoder {
         let domain = Domain::Boot(boot);
         let attribution = Arc::new(Attribution::none());
         let begun = present(&clock).map_err(system("read the clocks"))?;
-        let builder = Builder::new(config.event_settings(domain), Arc::clone(&attribution), begun);
+        let builder = Builder::new(config.event_settings(domain, None), Arc::clone(&attribution), begun);
         Ok(Self {
             config,
             channel,
@@ -98,6 +104,7 @@ impl Decoder {
             program,
             domain,
             attribution,
+            objects: Objects::new(),
             ready: false,
             workers: Vec::new(),
             taps: Vec::new(),
@@ -107,10 +114,15 @@ impl Decoder {
     fn work(mut self, writer: Writer) -> Result<ExitCode, RunError> {
         self.tell(What::Start, Moment { program: Some(self.program.clone()), ..Moment::default() });
         loop {
-            let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-            let readable = poll(&mut polled, PollTimeout::from(REPORT)).map_err(system("wait for orders"))?;
+            let (ordered, told) = self.wait()?;
             self.report_dropped();
-            if readable == 0 {
+            // One message at a time: orders do not wait for a cluster's worth of objects.
+            if told {
+                let notices = self.objects.receive();
+                notices.into_iter().for_each(|(what, moment)| self.tell(what, moment));
+            }
+            self.judge_anew();
+            if !ordered {
                 continue;
             }
             // The end of the channel is the end of the other process: nothing is attached any more.
@@ -137,6 +149,30 @@ impl Decoder {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Waits until something is to be done; gives whether there is an order, and whether there is word of objects.
+    fn wait(&self) -> Result<(bool, bool), RunError> {
+        let mut polled = vec![PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+        polled.extend(self.objects.descriptor().map(|objects| PollFd::new(objects, PollFlags::POLLIN)));
+        let due = self.objects.due().map(|due| due.saturating_duration_since(Instant::now()));
+        let limit = due.map_or(REPORT, |due| due.min(REPORT) + Duration::from_millis(1));
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        poll(&mut polled, limit).map_err(system("wait for orders"))?;
+        let ready = |which: usize| polled.get(which).and_then(PollFd::any).unwrap_or_default();
+        Ok((ready(0), ready(1)))
+    }
+
+    /// Has requests judged by what the API server has told, if that is another.
+    fn judge_anew(&mut self) {
+        let Some(notices) = self.objects.make(&self.config) else { return };
+        for (target, worker) in &self.workers {
+            if let Some(controller) = &target.controller {
+                worker.set_attribution(&self.objects.of(&self.config, &controller.classes));
+            }
+        }
+        // Told when it is in force.
+        notices.into_iter().for_each(|(what, moment)| self.tell(what, moment));
+    }
+
     fn obey(&mut self, order: Order, descriptors: Vec<OwnedFd>) -> Result<(), RunError> {
         match order {
             Order::Manifests => self.read_manifests(descriptors),
@@ -158,6 +194,20 @@ impl Decoder {
                     let (target, worker) = self.workers.swap_remove(place);
                     self.detach(&target, worker, reason);
                 }
+                Ok(())
+            }
+            Order::Objects => {
+                self.objects.come_from(descriptors.into_iter().next().ok_or(RunError::OutOfTurn)?);
+                Ok(())
+            }
+            Order::NotAudited { controller, reason, message } => {
+                let reason = match reason {
+                    NotAudited::CgroupMissing => Reason::CgroupMissing,
+                    NotAudited::NotAttached => Reason::Failed,
+                };
+                warn!(namespace = %controller.namespace, pod = %controller.pod, %message, "A pod is not audited");
+                let moment = Moment { reason: Some(reason), message: Some(message), ..Moment::default() };
+                self.tell_of(Some(&controller), What::NotCovered, moment);
                 Ok(())
             }
             Order::Resumed => {
@@ -215,8 +265,13 @@ impl Decoder {
             clock: self.clock,
             pause: Duration::from_millis(self.config.poll_interval_ms.into()),
         };
-        let (limits, settings) = (self.config.pipeline_limits(), self.config.event_settings(self.domain));
-        let attribution = Arc::clone(&self.attribution);
+        let controller = target.controller.as_deref();
+        let settings = self.config.event_settings(self.domain, controller);
+        let limits = self.config.pipeline_limits();
+        let attribution = match controller {
+            Some(controller) => self.objects.of(&self.config, &controller.classes),
+            None => Arc::clone(&self.attribution),
+        };
         let listeners: Vec<SocketAddr> =
             sockets.iter().flat_map(|sockets| &sockets.listeners).map(|listener| listener.address).collect();
         // Later than the decoder's own, and than any other target's.
@@ -230,7 +285,8 @@ impl Decoder {
         let name = format!("drain-{}", target.number);
         let worker = Worker::start(name, input, pipeline, self.outlet.another()).map_err(RunError::Spawn)?;
         info!(cgroup = %target.cgroup, "Attached");
-        self.tell(What::Attach, Moment { subject: Some(subject(&target)), ..Moment::default() });
+        let moment = Moment { subject: Some(subject(&target)), ..Moment::default() };
+        self.tell_of(target.controller.as_deref(), What::Attach, moment);
         self.tell_sockets(&target, sockets);
         self.workers.push((target, worker));
         Ok(())
@@ -240,10 +296,8 @@ impl Decoder {
     fn tell_sockets(&mut self, target: &Target, sockets: Option<Sockets>) {
         let not_covered = |decoder: &mut Self, reason, count, message: String| {
             let (subject, message) = (Some(subject(target)), Some(message));
-            decoder.tell(
-                What::NotCovered,
-                Moment { reason: Some(reason), subject, count, message, ..Moment::default() },
-            );
+            let moment = Moment { reason: Some(reason), subject, count, message, ..Moment::default() };
+            decoder.tell_of(target.controller.as_deref(), What::NotCovered, moment);
         };
         let Some(sockets) = sockets else {
             let message = "the sockets that were open before are not known".to_owned();
@@ -282,10 +336,8 @@ impl Decoder {
         }
         for message in taps::not_covered(&coverage, &before) {
             let (reason, subject) = (Some(Reason::NotSupported), Some(subject(target)));
-            self.tell(
-                What::NotCovered,
-                Moment { reason, subject, message: Some(message), ..Moment::default() },
-            );
+            let moment = Moment { reason, subject, message: Some(message), ..Moment::default() };
+            self.tell_of(target.controller.as_deref(), What::NotCovered, moment);
         }
         self.taps.push((target.clone(), coverage));
     }
@@ -303,7 +355,13 @@ impl Decoder {
         };
         let counters = COUNTER_NAMES.into_iter().zip(counted.unwrap_or_default()).collect();
         let subject = Some(subject(target));
-        self.tell(What::Detach, Moment { reason: Some(reason), subject, counters, ..Moment::default() });
+        let moment = Moment { reason: Some(reason), subject, counters, ..Moment::default() };
+        self.tell_of(target.controller.as_deref(), What::Detach, moment);
+        let workers = &self.workers;
+        let served =
+            |target: &Target| target.controller.as_ref().map(|controller| controller.classes.clone());
+        let served: BTreeSet<_> = workers.iter().filter_map(|(target, _)| served(target)).collect();
+        self.objects.keep(|classes| served.contains(classes));
     }
 
     /// Says what the output could not take.
@@ -322,9 +380,17 @@ impl Decoder {
     }
 
     fn tell(&mut self, what: What, moment: Moment) {
+        self.tell_of(None, what, moment);
+    }
+
+    /// The same of a pod, where that is known.
+    fn tell_of(&mut self, controller: Option<&Controller>, what: What, moment: Moment) {
         let now = present(&self.clock).unwrap_or_default();
         self.builder.set_shift(self.clock.drift().unwrap_or_default());
-        let event = self.builder.moment(what, now, moment);
+        let mut event = self.builder.moment(what, now, moment);
+        if controller.is_some() {
+            event.source = self.config.event_settings(self.domain, controller).source;
+        }
         self.outlet.send(vec![event]);
     }
 }

@@ -39,12 +39,15 @@ pub enum RunError {
     /// The other process spoke out of turn.
     #[error("the two processes do not understand each other: both must be the same program")]
     OutOfTurn,
-    /// The decoding process could not be started.
-    #[error("cannot start the decoding process")]
+    /// A process could not be started.
+    #[error("cannot start another process")]
     Spawn(#[source] io::Error),
     /// It could not begin its work.
     #[error("{0}")]
     Refused(Refusal),
+    /// The process that watches the API server did not begin its work in time.
+    #[error("the process that watches the API server does not answer")]
+    Silent,
     /// It failed again and again.
     #[error("the decoding process failed {0} times within {1:?}")]
     Failing(usize, Duration),

@@ -10,8 +10,8 @@ use super::{Cgroup, CgroupMount, List, Owner, Target, TargetError, parse};
 
 /// Most bytes that are read of a file in `/proc`: a table of a quarter million sockets.
 const MAX_READ: u64 = 64 << 20;
-/// Most directories that are looked at for a unit's name.
-const MAX_CGROUPS: usize = 100_000;
+/// Most directories that are looked at for a unit or a pod.
+pub(super) const MAX_CGROUPS: usize = 100_000;
 
 /// The system, seen through its `/proc`.
 #[derive(Clone, Debug)]
@@ -30,11 +30,30 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`TargetError::NoCgroup2`], [`TargetError::Read`].
+    /// [`TargetError::NoCgroup2`], [`TargetError::OnlyCgroup1`], [`TargetError::Read`].
     pub fn cgroup_mount(&self) -> Result<CgroupMount, TargetError> {
-        let path = self.proc.join("self/mountinfo");
-        let mounts = parse::cgroup2_mounts(&read(&path)?);
-        mounts.into_iter().next().ok_or(TargetError::NoCgroup2(path))
+        mount_in(&self.proc.join("self/mountinfo"))
+    }
+
+    /// The node's cgroup v2 tree, also from inside of a container.
+    ///
+    /// A container on cgroup v2 has a cgroup namespace of its own as a rule, and sees its own cgroup as the root
+    /// (`cgroup_namespaces(7)`). With the node's processes in view (`hostPID`), process 1 is the node's, and its root
+    /// leads to the node's tree.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::NoCgroup2`], [`TargetError::OnlyCgroup1`], [`TargetError::Read`].
+    pub fn node_mount(&self) -> Result<CgroupMount, TargetError> {
+        let namespace = |process: &str| fs::read_link(self.proc.join(process).join("ns/cgroup"));
+        match (namespace("self"), namespace("1")) {
+            (Ok(own), Ok(first)) if own != first => {
+                let CgroupMount { path, root } = mount_in(&self.proc.join("1/mountinfo"))?;
+                let inside = path.strip_prefix("/").unwrap_or(&path);
+                Ok(CgroupMount { path: self.proc.join("1/root").join(inside), root })
+            }
+            _ => self.cgroup_mount(),
+        }
     }
 
     /// The cgroup that `target` means.
@@ -122,6 +141,14 @@ impl Host {
         let mut links = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         links.any(|link| parse::socket_inode(&link).is_some_and(|inode| inodes.contains(&inode)))
     }
+}
+
+/// The cgroup v2 tree of a process, by its list of mounts.
+fn mount_in(path: &Path) -> Result<CgroupMount, TargetError> {
+    let text = read(path)?;
+    let mounts = parse::cgroup2_mounts(&text);
+    let none = || if parse::has_cgroup1(&text) { TargetError::OnlyCgroup1 } else { TargetError::NoCgroup2 };
+    mounts.into_iter().next().ok_or_else(|| none()(path.to_path_buf()))
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -377,7 +404,36 @@ mod tests {
         fake.write("self/mountinfo", "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
         fake.check(
             Target::Pid(7),
+            "this node has cgroup v1 only (no cgroup2 in /proc/self/mountinfo): its pods cannot be audited; boot it with \
+             systemd.unified_cgroup_hierarchy=1, or with a distribution of which cgroup v2 is the default",
+        );
+        fake.write("self/mountinfo", "31 23 0:28 / / rw - ext4 /dev/vda rw\n");
+        fake.check(
+            Target::Pid(7),
             "no cgroup v2 tree is mounted here (none in /proc/self/mountinfo): mount one, or run where it is visible",
         );
+    }
+
+    #[test]
+    fn the_nodes_tree_from_inside_of_a_container() {
+        let fake = Fake::new();
+        let namespace = |process: &str, number: u32| {
+            let link = fake.host.proc.join(process).join("ns/cgroup");
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            let _ = fs::remove_file(&link);
+            symlink(format!("cgroup:[{number}]"), link).unwrap();
+        };
+        let own = fake.host.cgroup_mount().unwrap();
+        // Where process 1 cannot be looked at, it is taken for one's own.
+        assert_eq!(fake.host.node_mount().unwrap(), own);
+        namespace("self", 1);
+        namespace("1", 1);
+        assert_eq!(fake.host.node_mount().unwrap(), own);
+        namespace("1", 2);
+        fake.write("1/mountinfo", "26 23 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        let node = CgroupMount { path: fake.host.proc.join("1/root/sys/fs/cgroup"), root: "/".into() };
+        assert_eq!(fake.host.node_mount().unwrap(), node);
+        fake.write("1/mountinfo", "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+        assert!(matches!(fake.host.node_mount(), Err(TargetError::OnlyCgroup1(_))));
     }
 }

@@ -31,12 +31,23 @@ pub(super) fn cgroup2_mounts(mountinfo: &[u8]) -> Vec<CgroupMount> {
     mounts
 }
 
+/// Whether a tree of the older kind is mounted.
+pub(super) fn has_cgroup1(mountinfo: &[u8]) -> bool {
+    mountinfo.split(|b| *b == b'\n').any(|line| mount_of(line, b"cgroup").is_some())
+}
+
 fn cgroup2_mount(line: &[u8]) -> Option<CgroupMount> {
+    let (root, path) = mount_of(line, b"cgroup2")?;
+    Some(CgroupMount { path: unescape(path), root: unescape(root) })
+}
+
+/// Root and mount point, if the line tells of a mount of this type.
+fn mount_of<'l>(line: &'l [u8], kind: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
     let mut fields = line.split(|b| *b == b' ');
-    let (root, path) = (fields.nth(3)?, fields.next()?);
+    let found = (fields.nth(3)?, fields.next()?);
     // A variable number of optional fields ends with a lone hyphen; the type follows.
     fields.find(|field| *field == b"-")?;
-    (fields.next()? == b"cgroup2").then(|| CgroupMount { path: unescape(path), root: unescape(root) })
+    (fields.next()? == kind).then_some(found)
 }
 
 /// Space, tab, newline and backslash are written as three octal digits (`fs/seq_file.c`, `mangle_path`).
@@ -104,6 +115,7 @@ garbage";
         let expected =
             [mount("/sys/fs/cgroup/unified", "/"), mount("/odd\\9", "/"), mount("/part\\\t", "/a b")];
         assert_eq!(cgroup2_mounts(HYBRID), expected);
+        assert!(has_cgroup1(HYBRID) && !has_cgroup1(b"38 31 0:38 / /c rw - cgroup2 cgroup rw"));
     }
 
     #[test]

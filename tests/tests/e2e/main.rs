@@ -13,6 +13,7 @@ mod grpc;
 mod haproxy;
 mod hardship;
 mod http2;
+mod kubernetes;
 mod late_tap;
 mod mutual;
 mod nginx;

@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::error::{ManifestError, ParseError};
 use crate::attribute::objects::contour::HttpProxy;
@@ -30,13 +30,14 @@ const MAX_KEY: usize = 256;
 macro_rules! kinds {
     ($( $(#[$doc:meta])* $kind:ident = $name:literal [$($version:literal),+] $namespaced:literal => $list:ident; )*) => {
         /// The sorts of objects that matter.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {
             $( $(#[$doc])* $kind, )*
         }
 
         impl Kind {
-            const ALL: &'static [Self] = &[$(Self::$kind),*];
+            /// All of them.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$kind),*];
 
             /// Its name, as manifests write it.
             #[must_use]
@@ -54,7 +55,9 @@ macro_rules! kinds {
                 }
             }
 
-            pub(super) fn namespaced(self) -> bool {
+            /// Whether its objects belong to namespaces.
+            #[must_use]
+            pub fn namespaced(self) -> bool {
                 match self {
                     $( Self::$kind => $namespaced, )*
                 }
@@ -62,7 +65,7 @@ macro_rules! kinds {
         }
 
         /// An object that matters.
-        pub(super) enum Object {
+        pub(in crate::attribute) enum Object {
             $( $kind(Box<$kind>), )*
         }
 
@@ -146,6 +149,13 @@ impl Kind {
         let kind = Self::ALL.iter().copied().find(|kind| kind.name() == name)?;
         let own = kind.api_versions().first()?.rsplit_once('/').map_or("", |(group, _)| group);
         (group == own || (kind == Self::Ingress && group == "extensions")).then_some(kind)
+    }
+}
+
+impl Object {
+    /// An object of this kind from JSON that does not say the kind itself.
+    pub(in crate::attribute) fn from_json(kind: Kind, text: &str) -> serde_json::Result<Self> {
+        ObjectOf(kind).deserialize(&mut serde_json::Deserializer::from_str(text))
     }
 }
 

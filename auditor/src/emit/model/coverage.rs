@@ -140,6 +140,14 @@ pub enum Reason {
     CaptureFileSnapped,
     /// A wait for the next report ended.
     Interval,
+    /// The cgroup of a pod that carries ingress traffic is not found on this node.
+    CgroupMissing,
+    /// The API server does not let the auditor read a resource: routes are judged by what was known before, or not at all.
+    Forbidden,
+    /// The API server cannot be reached, or fails: routes are judged by what was known before, or not at all.
+    ApiUnavailable,
+    /// A bound on the number of pods that are audited, or of objects that are known, was reached.
+    ObjectLimit,
 }
 
 /// What a coverage event concerns.
@@ -154,6 +162,8 @@ pub struct Subject {
     pub connection: Option<SubjectConnection>,
     /// A UDP port of the controller.
     pub udp_port: Option<u16>,
+    /// A resource of the API server: `ingresses.networking.k8s.io`.
+    pub resource: Option<Text>,
 }
 
 /// The connection that a coverage event concerns.
