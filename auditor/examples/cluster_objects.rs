@@ -81,7 +81,7 @@ fn change(kind: Kind, number: usize, value: &str) -> anyhow::Result<Change> {
     let address = format!("10.{}.{}.{}", 64 + number / 62_500, number / 250 % 250, number % 250 + 1);
     let path = |part: usize| json!({"path": format!("/app/part{part}"), "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"name": "http"}}}});
     let mut object = match kind {
-        Kind::Ingress => json!({"spec": {"ingressClassName": "nginx", "rules": [
+        Kind::Ingress => json!({"spec": {"ingressClassName": "ingressclass-0", "rules": [
             {"host": format!("host{number}.example.com"), "http": {"paths": (0..5).map(path).collect::<Vec<Value>>()}},
         ]}}),
         Kind::IngressClass => json!({"spec": {"controller": "k8s.io/ingress-nginx"}}),
