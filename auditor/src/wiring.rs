@@ -87,11 +87,18 @@ impl Config {
     #[must_use]
     pub fn route_options_of(&self, classes: &Classes) -> Options {
         let options = self.route_options();
-        if self.ingress_class.is_some() {
-            return options;
-        }
-        let Classes { names, controllers, require_class } = classes.clone();
-        Options { classes: ClassFilter { names, controllers, require_class }, ..options }
+        let Classes { names, controllers, require_class, gateway } = classes.clone();
+        let own = gateway.map(|(namespace, name)| ObjectName {
+            namespace: namespace.as_str().into(),
+            name: name.as_str().into(),
+        });
+        // What is configured goes first.
+        let gateways = if options.gateways.is_empty() { own.into_iter().collect() } else { options.gateways };
+        let classes = match self.ingress_class {
+            Some(_) => options.classes,
+            None => ClassFilter { names, controllers, require_class },
+        };
+        Options { classes, gateways, ..options }
     }
 
     /// What events say; of a pod, where that is known.

@@ -30,8 +30,12 @@ const MAX_NAME: usize = 253;
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// The annotation that makes a pod a mirror (`ConfigMirrorAnnotationKey`).
 const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
-/// The label that Gateway API gives to what an implementation makes for a Gateway (GEP-1762).
+/// The label that Gateway API gives to what an implementation makes for a Gateway, in the Gateway's namespace (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+/// Envoy Gateway's own labels of what it makes for a Gateway, in a namespace of its own (internal/gatewayapi/helpers.go,
+/// `GatewayOwnerLabels`).
+const OWNING_GATEWAY: &str = "gateway.envoyproxy.io/owning-gateway-name";
+const OWNING_NAMESPACE: &str = "gateway.envoyproxy.io/owning-gateway-namespace";
 
 /// A pod that carries ingress traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +50,7 @@ pub struct Controller {
     pub uid: String,
     /// The container that carries the traffic.
     pub container: Option<String>,
-    /// The Gateway that it was made for, in its own namespace.
-    pub gateway: Option<String>,
-    /// Which Ingresses it serves.
+    /// Which objects it serves.
     pub classes: Classes,
 }
 
@@ -89,14 +91,17 @@ pub fn recognise(pod: &Pod, named: &[Named]) -> Option<Controller> {
     };
     let short = |name: &String| name.len() <= MAX_NAME;
     let label = |key: &str| pod.metadata.labels.as_ref()?.get(key).cloned();
+    let namespace = pod.metadata.namespace.clone().filter(short)?;
+    let of_gateway = label(GATEWAY_NAME).or_else(|| label(OWNING_GATEWAY)).filter(short);
+    let in_namespace = label(OWNING_NAMESPACE).filter(short).unwrap_or_else(|| namespace.clone());
+    let classes = class::classes(kind, container.map(words).unwrap_or_default().as_slice());
     Some(Controller {
         kind,
-        namespace: pod.metadata.namespace.clone().filter(short)?,
+        namespace,
         pod: pod.metadata.name.clone().filter(short)?,
         uid: cgroup_uid(pod).filter(short)?,
         container: container.map(|container| container.name.clone()).filter(short),
-        gateway: label(GATEWAY_NAME).filter(short),
-        classes: class::classes(kind, container.map(words).unwrap_or_default().as_slice()),
+        classes: Classes { gateway: of_gateway.map(|name| (in_namespace, name)), ..classes },
     })
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ControllerKind, MAX_NAME};
 
-/// Which Ingresses a controller serves, by their classes.
+/// Which objects a controller serves: Ingresses by their classes, and where it was made for one, that Gateway alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Classes {
     /// Classes of these names.
@@ -15,6 +15,8 @@ pub struct Classes {
     pub controllers: BTreeSet<String>,
     /// An Ingress without a class is not served.
     pub require_class: bool,
+    /// The Gateway that it was made for: namespace and name.
+    pub gateway: Option<(String, String)>,
 }
 
 /// The classes of a controller that was started so. Where the command line does not say, each product's own default.
@@ -34,6 +36,7 @@ pub(super) fn classes(kind: ControllerKind, words: &[&str]) -> Classes {
             names: [value(words, "ingress-class").unwrap_or("nginx").to_owned()].into(),
             controllers: controllers(value(words, "controller-class").unwrap_or_default()),
             require_class: !is_set(words, "watch-ingress-without-class"),
+            gateway: None,
         },
         // https://docs.nginx.com/nginx-ingress-controller/configuration/global-configuration/command-line-arguments/
         // The class is one name, and must name this controller.
@@ -41,6 +44,7 @@ pub(super) fn classes(kind: ControllerKind, words: &[&str]) -> Classes {
             names: [value(words, "ingress-class").unwrap_or("nginx").to_owned()].into(),
             controllers: [].into(),
             require_class: true,
+            gateway: None,
         },
         // https://doc.traefik.io/traefik/providers/kubernetes-ingress/#ingressclass
         ControllerKind::Traefik => {

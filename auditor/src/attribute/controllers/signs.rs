@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use super::{ControllerKind, GATEWAY_NAME, image, words};
+use super::{ControllerKind, GATEWAY_NAME, OWNING_GATEWAY, image, words};
 
 /// The containers that carry a product's traffic, and the labels of its pods.
 struct Sign {
@@ -20,7 +20,6 @@ struct Sign {
 const NAME: &str = "app.kubernetes.io/name";
 const COMPONENT: &str = "app.kubernetes.io/component";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const OWNING_GATEWAY: &str = "gateway.envoyproxy.io/owning-gateway-name";
 const OWNING_CLASS: &str = "gateway.envoyproxy.io/owning-gatewayclass";
 
 /// Images of control planes that share a name, a label or a pod with what carries traffic, and carry none themselves.

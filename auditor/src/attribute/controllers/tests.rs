@@ -297,7 +297,15 @@ fn any_pod_that_was_made_for_a_gateway() {
         "",
     );
     let found = recognise(&read(pod(&labels, &[("proxy", "p", "")])), &[]).unwrap();
-    assert_eq!(found.gateway.as_deref(), Some("web"));
+    let gateway = |found: &Controller| found.classes.gateway.clone();
+    let named = |namespace: &str, name: &str| Some((namespace.to_owned(), name.to_owned()));
+    assert_eq!(gateway(&found), named(&found.namespace, "web"));
+    // Envoy Gateway's pods are in a namespace of its own.
+    let labels =
+        ["name", "namespace"].map(|what| (format!("gateway.envoyproxy.io/owning-gateway-{what}"), what));
+    let labels: Vec<(&str, &str)> = labels.iter().map(|(label, value)| (label.as_str(), *value)).collect();
+    let found = recognise(&read(pod(&labels, &[("envoy", "envoyproxy/envoy:v1.35.0", "")])), &[]).unwrap();
+    assert_eq!(gateway(&found), named("namespace", "name"));
 }
 
 #[test]
@@ -357,7 +365,8 @@ fn classes_by_the_command_line() {
     fn check(kind: ControllerKind, words: &str, names: &[&str], controllers: &[&str], require_class: bool) {
         let words: Vec<&str> = words.split_whitespace().collect();
         let own = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        let expected = Classes { names: own(names), controllers: own(controllers), require_class };
+        let expected =
+            Classes { names: own(names), controllers: own(controllers), require_class, gateway: None };
         assert_eq!(class::classes(kind, &words), expected, "{words:?}");
     }
     let nginx = ControllerKind::IngressNginx;
