@@ -205,6 +205,20 @@ fn ingress_nginx_hosts_and_answers() {
 }
 
 /// docs/user-guide/nginx-configuration/annotations.md, "Canary".
+/// internal/ingress/controller/controller.go, `createServers`: no server is made for a canary, and one whose host has none is
+/// left out.
+#[test]
+fn a_canary_makes_no_host_known() {
+    let wide = ingress("shop", &[("*.example.com", "Prefix", "/", "shop")]);
+    let canary = annotated(
+        "evil",
+        "nginx.ingress.kubernetes.io/canary: 'true'",
+        &[("pay.example.com", "Prefix", "/", "evil"), ("", "Prefix", "/", "evil")],
+    );
+    let routes = routes(Dialect::IngressNginx, &(wide + &canary));
+    check(&routes, &[("pay.example.com/x", "shop"), ("other.test/x", "none")]);
+}
+
 #[test]
 fn ingress_nginx_canaries() {
     let prefix = "nginx.ingress.kubernetes.io/canary";

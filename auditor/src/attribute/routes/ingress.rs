@@ -106,7 +106,8 @@ pub(super) fn build(objects: &Objects, options: &Options, building: &mut Buildin
                 building.served += 1;
                 let of_class = || Dialect::of(classes.controller(ingress)?);
                 let dialect = options.dialect.or_else(of_class).unwrap_or_default();
-                dialects.entry(dialect).or_default().ingress(ingress, building);
+                let only_paths = dialect == Dialect::IngressNginx && nginx::is_canary(ingress);
+                dialects.entry(dialect).or_default().ingress(ingress, only_paths, building);
             }
             verdict => {
                 building.others += 1;
@@ -156,8 +157,11 @@ fn default_route(object: Option<ObjectRef>, backend: Backend) -> Arc<Route> {
 }
 
 impl<'o> Declarations<'o> {
-    fn ingress(&mut self, ingress: &'o Ingress, building: &mut Building) {
-        self.ingresses.push(ingress);
+    /// `only_paths`: it declares neither hosts nor defaults.
+    fn ingress(&mut self, ingress: &'o Ingress, only_paths: bool, building: &mut Building) {
+        if !only_paths {
+            self.ingresses.push(ingress);
+        }
         let Some(spec) = &ingress.spec else { return };
         let object = building::object(ObjectKind::Ingress, &ingress.metadata);
         let rules = spec.rules.as_deref().unwrap_or_default();
@@ -165,7 +169,7 @@ impl<'o> Declarations<'o> {
             let backend = self::backend(Place::whole(&object), backend, building);
             default_route(Some(object.clone()), backend)
         });
-        if let Some(default) = &default {
+        if let Some(default) = default.as_ref().filter(|_| !only_paths) {
             self.defaults.any.get_or_insert_with(|| Arc::clone(default));
             if rules.is_empty() {
                 self.defaults.catch_all.get_or_insert_with(|| Arc::clone(default));
@@ -183,8 +187,10 @@ impl<'o> Declarations<'o> {
             };
             let written_host: Option<Arc<str>> = (host != RuleHost::Any).then(|| written.into());
             // A rule without paths still makes the host known: its requests are for the default backend.
-            self.rules.host(&host, default.as_ref());
-            self.first_defaults.entry(host.clone()).or_insert_with(|| default.clone());
+            if !only_paths {
+                self.rules.host(&host, default.as_ref());
+                self.first_defaults.entry(host.clone()).or_insert_with(|| default.clone());
+            }
             let paths = rule.http.as_ref().map(|http| http.paths.as_slice()).unwrap_or_default();
             for (part, path) in paths.iter().enumerate() {
                 let place = place.part(part);

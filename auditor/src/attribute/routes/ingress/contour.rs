@@ -222,6 +222,10 @@ impl<'o> Walk<'_, 'o> {
         let Some((path_type, text)) = merged(asked) else {
             return self.building.problems.add(place, path::BadPath::NoPath.into());
         };
+        // Includes add to one another's.
+        if text.len() > super::MAX_PATH {
+            return self.building.problems.add(place, ProblemKind::PathTooLong);
+        }
         let normal = match path::normalise_rule(text.as_bytes()) {
             Ok(normal) => normal,
             Err(bad) => return self.building.problems.add(place, bad.into()),

@@ -46,20 +46,31 @@ impl Declared<'_> {
     }
 }
 
+/// Whether an Ingress only adds canaries to the servers of others: it makes none, nor locations, aliases or defaults
+/// (internal/ingress/controller/controller.go, `createServers` and `mergeAlternativeBackends`).
+pub(super) fn is_canary(ingress: &k8s_openapi::api::networking::v1::Ingress) -> bool {
+    annotation(ingress, "nginx.ingress.kubernetes.io/canary") == Some("true")
+}
+
 pub(super) fn group(mut declared: Declarations<'_>, building: &mut Building) -> Group {
     let mut servers: BTreeMap<RuleHost, Server<'_>> = BTreeMap::new();
-    for path in std::mem::take(&mut declared.paths) {
+    let (canaries, paths): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut declared.paths).into_iter().partition(|path| is_canary(path.ingress));
+    for path in paths {
         let server = servers.entry(path.host.clone()).or_default();
         // `ImplementationSpecific` is made Prefix when an Ingress is read (internal/k8s/main.go).
         let is_exact = path.path_type == PathType::Exact;
         let key = (path.path, is_exact);
-        if path.is_set("canary") {
-            server.canaries.entry(key).or_insert(path);
-        } else if let Some(first) = server.locations.get(&key) {
+        if let Some(first) = server.locations.get(&key) {
             let by = first.object.clone();
             building.problems.add(path.place(), ProblemKind::Shadowed { by });
         } else {
             server.locations.insert(key, path);
+        }
+    }
+    for path in canaries {
+        if let Some(server) = servers.get_mut(&path.host) {
+            server.canaries.entry((path.path, path.path_type == PathType::Exact)).or_insert(path);
         }
     }
     aliases(&declared, &mut servers, building);
