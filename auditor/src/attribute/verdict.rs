@@ -344,7 +344,15 @@ fn without_backend(index: &Index, decision: &Decision, answered: Answered) -> Ag
     if let Some(why) = decision.doubt {
         return Agreement::Unknown(Doubt::Rule(why));
     }
-    let Some(route) = decision.route.as_deref() else { return Agreement::Yes(Because::NoRule) };
+    let Some(route) = decision.route.as_deref() else {
+        // Controllers refuse what nobody declares (404, 400, 421). Another answer may be a backend's whose leg was not seen.
+        let refused = (400..500).contains(&status);
+        return if refused {
+            Agreement::Yes(Because::NoRule)
+        } else {
+            Agreement::Unknown(Doubt::ControllerAnswered)
+        };
+    };
     match &route.target {
         Target::Redirect(declared) if status == *declared => return Agreement::Yes(Because::Redirect),
         Target::Respond(declared) if status == *declared => return Agreement::Yes(Because::DeclaredAnswer),

@@ -101,6 +101,7 @@ fn without_a_backend() {
     let controller = |status| Answered::Controller { status };
     for (path, answered, agrees, reason) in [
         ("/nothing", controller(404), "yes", "no_rule"),
+        ("/nothing", controller(200), "unknown", "controller_answered"),
         ("/../x", controller(400), "yes", "no_rule"),
         ("/cart", controller(308), "yes", "redirect"),
         ("/cart", controller(403), "unknown", "controller_answered"),
