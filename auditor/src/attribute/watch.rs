@@ -73,6 +73,7 @@ pub enum News {
 pub async fn run(client: Client, settings: Settings, news: Sender<News>) {
     let scope = Scope {
         resource: "pods of this node".to_owned(),
+        optional: false,
         fields: Some(format!("spec.nodeName={}", settings.node)),
     };
     let api: Api<Pod> = Api::all(client.clone());
@@ -133,8 +134,10 @@ impl Own {
     /// Watches the objects exactly while a pod needs them.
     async fn follow(&mut self) -> bool {
         if self.pods.is_empty() {
-            let Some(mut kinds) = self.kinds.take() else { return true };
-            kinds.shutdown().await;
+            // Whoever is told may hold what another watching process told before this one.
+            if let Some(mut kinds) = self.kinds.take() {
+                kinds.shutdown().await;
+            }
             for kind in self.settings.kinds.clone() {
                 if !self.tell(News::Change(Change::Unwatched(kind))).await {
                     return false;
@@ -208,6 +211,11 @@ struct Objects {
     news: Sender<News>,
 }
 
+/// Whether clusters need not serve this group: what all of them serve and this one does not, is trouble.
+fn is_custom(group: &str) -> bool {
+    !matches!(group, "" | "networking.k8s.io" | "discovery.k8s.io")
+}
+
 /// Watches a kind in the first of its versions that is served; which one that is can change while the cluster is upgraded.
 async fn watch(client: Client, kind: Kind, pace: Pace, news: Sender<News>) {
     while !news.is_closed() {
@@ -220,7 +228,7 @@ async fn watch(client: Client, kind: Kind, pace: Pace, news: Sender<News>) {
                 format!("{}.{group}", resource.plural)
             };
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-            let scope = Scope { resource: name.clone(), fields: None };
+            let scope = Scope { resource: name.clone(), fields: None, optional: is_custom(group) };
             reflect::reflect(&api, &scope, &pace, Objects { kind, resource: name, news: news.clone() }).await;
         }
         if news.send(News::Change(Change::Unserved(kind))).await.is_err() {

@@ -126,12 +126,14 @@ async fn of_what_was_never_allowed_nothing_is_known() {
     watcher.until("all lists", |watcher| watcher.store.is_known() && watcher.problems.is_empty()).await;
 }
 
+/// Every cluster serves it: whoever says otherwise is another server, or something between, and nothing is taken to be known by it.
 #[tokio::test]
-async fn a_kind_that_is_not_served_is_no_problem() {
+async fn what_every_cluster_serves_is_missed() {
     let (cluster, mut watcher) = known(fast()).await;
     cluster.server().unserve("ingressclasses");
-    watcher.until("none", |watcher| watcher.held(Kind::IngressClass).is_empty()).await;
-    assert!(watcher.store.is_known() && watcher.told.is_empty());
+    let name = "ingressclasses.networking.k8s.io";
+    watcher.until("the problem", |watcher| watcher.problems.contains_key(name)).await;
+    assert!(watcher.store.is_known());
     let class = harness::api_server::Resource::new(
         "networking.k8s.io",
         "v1",
@@ -142,6 +144,7 @@ async fn a_kind_that_is_not_served_is_no_problem() {
     cluster.server().serve(class);
     cluster.put(Kind::IngressClass, "d", "1").await;
     watcher.agree(&cluster).await;
+    watcher.until("no problem", |watcher| watcher.problems.is_empty()).await;
 }
 
 /// Of a kind in several versions the newest that is served is watched, also where that changes.

@@ -58,6 +58,8 @@ pub(super) struct Scope {
     pub(super) resource: String,
     /// A field selector.
     pub(super) fields: Option<String>,
+    /// That it is not served is no trouble.
+    pub(super) optional: bool,
 }
 
 /// Nobody wants to know any more.
@@ -211,7 +213,7 @@ where
         }
         let pause = self.backoff.fail(after);
         match (remedy, problem.trouble) {
-            (Remedy::Later, _) => {
+            (Remedy::Later, _) if self.scope.optional => {
                 self.version = None;
                 self.recover().await?;
                 self.tell(Step::Unserved).await?;
