@@ -87,7 +87,7 @@ impl Config {
     #[must_use]
     pub fn route_options_of(&self, classes: &Classes) -> Options {
         let options = self.route_options();
-        let Classes { names, controllers, require_class, gateway } = classes.clone();
+        let Classes { names, controllers, require_class, gateway, dialect } = classes.clone();
         let own = gateway.map(|(namespace, name)| ObjectName {
             namespace: namespace.as_str().into(),
             name: name.as_str().into(),
@@ -98,7 +98,7 @@ impl Config {
             Some(_) => options.classes,
             None => ClassFilter { names, controllers, require_class },
         };
-        Options { classes, gateways, ..options }
+        Options { classes, gateways, dialect: options.dialect.or(Some(dialect)), ..options }
     }
 
     /// What events say; of a pod, where that is known.

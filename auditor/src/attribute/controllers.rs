@@ -101,15 +101,21 @@ pub fn recognise(pod: &Pod, named: &[Named]) -> Option<Controller> {
         pod: pod.metadata.name.clone().filter(short)?,
         uid: cgroup_uid(pod).filter(short)?,
         container: container.map(|container| container.name.clone()).filter(short),
-        classes: Classes { gateway: of_gateway.map(|name| (in_namespace, name)), ..classes },
+        classes: Classes {
+            gateway: of_gateway.map(|name| (in_namespace, name)),
+            dialect: class::dialect(kind),
+            ..classes
+        },
     })
 }
 
 /// The uid by which the kubelet names the pod's cgroup.
 fn cgroup_uid(pod: &Pod) -> Option<String> {
     let annotation = |key: &str| pod.metadata.annotations.as_ref()?.get(key).cloned();
+    // Anybody who may make pods may write these: an MD5 in hexadecimal is never the uid of a pod that the API server made.
+    let is_hash = |text: &String| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match annotation(CONFIG_MIRROR) {
-        Some(mirror) => Some(annotation(CONFIG_HASH).unwrap_or(mirror)),
+        Some(mirror) => Some(annotation(CONFIG_HASH).unwrap_or(mirror)).filter(is_hash),
         None => pod.metadata.uid.clone(),
     }
 }

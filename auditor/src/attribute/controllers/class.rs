@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{ControllerKind, MAX_NAME};
+use crate::attribute::routes::Dialect;
 
-/// Which objects a controller serves: Ingresses by their classes, and where it was made for one, that Gateway alone.
+/// Which objects a controller serves, and how it reads them: Ingresses by their classes, and where it was made for one, that
+/// Gateway alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Classes {
     /// Classes of these names.
@@ -17,6 +19,29 @@ pub struct Classes {
     pub require_class: bool,
     /// The Gateway that it was made for: namespace and name.
     pub gateway: Option<(String, String)>,
+    /// How it reads Ingresses, and which kinds of its own it has.
+    pub dialect: Dialect,
+}
+
+/// How a product reads Ingresses; what it reads of no others' kinds.
+pub(super) fn dialect(kind: ControllerKind) -> Dialect {
+    match kind {
+        ControllerKind::IngressNginx => Dialect::IngressNginx,
+        ControllerKind::NginxIngress => Dialect::F5Nginx,
+        ControllerKind::Traefik => Dialect::Traefik,
+        ControllerKind::HaproxyTech => Dialect::HaproxyTech,
+        ControllerKind::HaproxyIngress => Dialect::HaproxyIngress,
+        ControllerKind::Contour => Dialect::Contour,
+        ControllerKind::Kong => Dialect::Kong,
+        ControllerKind::Cilium => Dialect::Cilium,
+        ControllerKind::Istio => Dialect::Istio,
+        ControllerKind::Apisix
+        | ControllerKind::Emissary
+        | ControllerKind::Caddy
+        | ControllerKind::NginxGatewayFabric
+        | ControllerKind::EnvoyGateway
+        | ControllerKind::Gateway => Dialect::Standard,
+    }
 }
 
 /// The classes of a controller that was started so. Where the command line does not say, each product's own default.
@@ -36,7 +61,7 @@ pub(super) fn classes(kind: ControllerKind, words: &[&str]) -> Classes {
             names: [value(words, "ingress-class").unwrap_or("nginx").to_owned()].into(),
             controllers: controllers(value(words, "controller-class").unwrap_or_default()),
             require_class: !is_set(words, "watch-ingress-without-class"),
-            gateway: None,
+            ..Classes::default()
         },
         // https://docs.nginx.com/nginx-ingress-controller/configuration/global-configuration/command-line-arguments/
         // The class is one name, and must name this controller.
@@ -44,7 +69,7 @@ pub(super) fn classes(kind: ControllerKind, words: &[&str]) -> Classes {
             names: [value(words, "ingress-class").unwrap_or("nginx").to_owned()].into(),
             controllers: [].into(),
             require_class: true,
-            gateway: None,
+            ..Classes::default()
         },
         // https://doc.traefik.io/traefik/providers/kubernetes-ingress/#ingressclass
         ControllerKind::Traefik => {

@@ -366,7 +366,7 @@ fn classes_by_the_command_line() {
         let words: Vec<&str> = words.split_whitespace().collect();
         let own = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
         let expected =
-            Classes { names: own(names), controllers: own(controllers), require_class, gateway: None };
+            Classes { names: own(names), controllers: own(controllers), require_class, ..Classes::default() };
         assert_eq!(class::classes(kind, &words), expected, "{words:?}");
     }
     let nginx = ControllerKind::IngressNginx;
