@@ -28,10 +28,6 @@ use auditor::pipeline::{self, Pipeline};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     divan::main();
 }

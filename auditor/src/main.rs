@@ -13,11 +13,6 @@ use auditor::config::{Config, LogLevel, Overrides, Replay};
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
-/// A request is some forty small pieces of memory that live for milliseconds: with the C library's allocator it costs a tenth more
-/// (`cargo xtask bench --pipeline`, 2026-11-26), and with musl's, of static builds, several times as much.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
