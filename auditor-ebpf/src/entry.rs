@@ -76,9 +76,17 @@ pub(crate) fn hand_over<T: Copy + 'static>(
         emit::<With<T, 4096>>(copy, waiting, |entry| {
             fill::<T, 4096, 0>(skb, at, copy, record, entry, set_copied)
         });
+    } else if copy <= 12_288 {
+        emit::<With<T, 12_288>>(copy, waiting, |entry| {
+            fill::<T, 12_288, 4096>(skb, at, copy, record, entry, set_copied)
+        });
     } else if copy <= TLS_RECORD as u32 {
         emit::<With<T, TLS_RECORD>>(copy, waiting, |entry| {
             fill::<T, TLS_RECORD, 4096>(skb, at, copy, record, entry, set_copied)
+        });
+    } else if copy <= 36_864 {
+        emit::<With<T, 36_864>>(copy, waiting, |entry| {
+            fill::<T, 36_864, 4096>(skb, at, copy, record, entry, set_copied)
         });
     } else if copy <= 65_536 {
         emit::<With<T, 65_536>>(copy, waiting, |entry| {

@@ -138,9 +138,12 @@ static COPY_BYTES: u64 = 7 << 20;
 /// so that the reader does not follow for ever what is over. Set when loading.
 #[unsafe(no_mangle)]
 static TELL_BYTES: u64 = 15 << 19;
-/// Fill of the ring at which its reader is woken. Set when loading.
+/// Fill of the ring, and each multiple of it, at which its reader is woken: a power of two. Set when loading.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 1 << 20;
+
+/// What an entry has in the ring ahead of its bytes (`BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h).
+const ENTRY_HEADER: u64 = 8;
 
 /// Bytes of a turn that are copied when the ring is nearly full.
 const SMALL: u64 = 4096;
@@ -240,14 +243,15 @@ pub(crate) fn has_room_to_tell(waiting: u64) -> bool {
     waiting <= unsafe { (&raw const TELL_BYTES).read_volatile() }
 }
 
-/// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past the mark.
-/// Two that pass it at once may both miss it; the reader polls all the same.
+/// A wakeup costs microseconds on the controller's own thread: only for the record with which the ring fills past a multiple of
+/// the mark, which is a power of two. Two that pass one at once may both miss it; then it is the next that wakes.
 #[inline(always)]
 fn wakeup(waiting: u64, size: usize) -> u64 {
     // SAFETY: an initialised static that the loader replaces.
     let mark = unsafe { (&raw const WAKE_BYTES).read_volatile() };
-    let past = (waiting + size as u64).wrapping_sub(mark);
-    u64::from(if past <= size as u64 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    let after = waiting + size as u64 + ENTRY_HEADER;
+    let passes = (waiting ^ after) & mark.wrapping_neg() != 0;
+    u64::from(if passes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Bytes in the ring that have not been read.
